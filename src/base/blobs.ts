@@ -1,0 +1,108 @@
+// Files that are either whole or absent: temporary name, fsync, rename, fsync of the folder. Knows nothing of what they hold.
+import { createHash, randomBytes } from 'node:crypto'
+import {
+  closeSync,
+  createReadStream,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs'
+import { basename, dirname, join, resolve, sep } from 'node:path'
+import { SluiceError, usageError } from './errors.ts'
+
+const NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/
+
+/** A name that may become part of a path. */
+export function checkName(name: string, what: string): string {
+  if (!NAME.test(name) || name.includes('..'))
+    throw usageError('NAME', `${what} ${JSON.stringify(name)} must match ${NAME.source}, without '..'`)
+  return name
+}
+
+/** Joins checked names below `root`; what would leave `root` is refused. The only way from a user's string to a path. */
+export function resolveInside(root: string, ...names: string[]): string {
+  const base = resolve(root)
+  const path = resolve(base, ...names.map(name => checkName(name, 'the name')))
+  if (!path.startsWith(base + sep)) throw usageError('NAME', `${names.join('/')} leads out of its folder`)
+  return path
+}
+
+/** Writes a file whole or not at all. */
+export function writeAtomic(path: string, bytes: string | Uint8Array): void {
+  mkdirSync(dirname(path), { recursive: true })
+  const temporary = temporaryName(path)
+  const file = openSync(temporary, 'wx')
+  try {
+    const data = typeof bytes === 'string' ? Buffer.from(bytes) : bytes
+    for (let at = 0; at < data.length; ) at += writeSync(file, data, at)
+    fsyncSync(file)
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw error
+  } finally {
+    closeSync(file)
+  }
+  renameSync(temporary, path)
+  syncFolder(dirname(path))
+}
+
+/** Fills a folder under a temporary name, then renames it to `path`, which must not exist yet: several files that appear together. */
+export async function writeFolder<T>(path: string, fill: (folder: string) => Promise<T>): Promise<T> {
+  const temporary = temporaryName(path)
+  mkdirSync(temporary, { recursive: true })
+  try {
+    const result = await fill(temporary)
+    for (const name of readdirSync(temporary)) syncFile(join(temporary, name))
+    syncFolder(temporary)
+    renameSync(temporary, path)
+    syncFolder(dirname(path))
+    return result
+  } catch (error) {
+    rmSync(temporary, { recursive: true, force: true })
+    throw error
+  }
+}
+
+export interface FileDigests {
+  sha256: string
+  /** MD5 is DVC's digest; it proves nothing, SHA-256 does. */
+  md5: string
+  bytes: number
+}
+
+/** Digests of a file, read as a stream. */
+export async function fileDigests(path: string): Promise<FileDigests> {
+  const sha256 = createHash('sha256')
+  const md5 = createHash('md5')
+  let bytes = 0
+  try {
+    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
+      sha256.update(chunk)
+      md5.update(chunk)
+      bytes += chunk.length
+    }
+  } catch (cause) {
+    throw new SluiceError('data', 'FILE_UNREADABLE', `cannot read ${path}: ${(cause as Error).message}`, { cause })
+  }
+  return { sha256: sha256.digest('hex'), md5: md5.digest('hex'), bytes }
+}
+
+export const sha256 = (bytes: string | Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
+
+const temporaryName = (path: string): string =>
+  join(dirname(path), `.${basename(path)}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`)
+
+function syncFile(path: string): void {
+  const file = openSync(path, 'r')
+  try {
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+}
+
+const syncFolder = syncFile

@@ -1,0 +1,38 @@
+// What a stage is handed besides its data: made once in cli.ts (or by a library caller), passed down, nothing global.
+import type { Database } from './database.ts'
+import type { Log } from './log.ts'
+
+export interface Context {
+  /** The folder that holds all state. */
+  home: string
+  database: Database
+  log: Log
+  /** Aborted by Ctrl-C; a stage stops at its next safe point. */
+  signal: AbortSignal
+  /** Epoch milliseconds. */
+  now(): number
+  /** The warm processes that fit models; started at first use (learn/engine.ts). */
+  engine: Engine
+}
+
+/** A pool of engine processes. The messages are those of protocol/. */
+export interface Engine {
+  /** How many requests run at once. */
+  size: number
+  /** Sends a request to the process that suits it best (`affinity` names the matrix it will build or find) and resolves with its `done` event. */
+  request<Done>(
+    method: string,
+    body: object,
+    options?: { affinity?: string; signal?: AbortSignal; onEvent?: (event: EngineEvent) => void },
+  ): Promise<Done>
+  close(): Promise<void>
+}
+
+export interface EngineEvent {
+  event: 'progress' | 'checkpoint' | 'warning'
+  step?: number
+  of?: number
+  metrics?: Record<string, number | null>
+  code?: string
+  message?: string
+}

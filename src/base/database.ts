@@ -1,0 +1,108 @@
+// The store: SQLite through libsql, typed by Kysely. The only file that imports a SQL driver.
+// Keeps to the part of the driver that libsql, better-sqlite3 and node:sqlite share.
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type Generated, Kysely, type Selectable, SqliteDialect } from 'kysely'
+import Driver from 'libsql'
+import { SluiceError } from './errors.ts'
+
+export interface Schema {
+  table_versions: {
+    name: string
+    version: number
+    digest: string
+    manifest_sha256: string
+    rows: number
+    created: number
+  }
+  runs: {
+    id: string
+    name: string
+    command: string
+    status: 'running' | 'deployed' | 'registered' | 'refused' | 'done' | 'failed' | 'interrupted'
+    config: string
+    git_commit: string | null
+    git_dirty: number | null
+    pid: number
+    started: number
+    finished: number | null
+    result: string | null
+    error: string | null
+  }
+  steps: {
+    run: string
+    stage: string
+    digest: string
+    status: 'running' | 'done' | 'failed' | 'interrupted'
+    cached: Generated<number>
+    started: number
+    finished: number | null
+    seconds: number | null
+    cpu_seconds: number | null
+    peak_memory_mb: number | null
+    output: string | null
+    error: string | null
+  }
+  model_versions: {
+    name: string
+    version: number
+    digest: string
+    status: 'registered' | 'refused'
+    run: string | null
+    manifest: string
+    created: number
+  }
+  aliases: { model: string; alias: string; version: number; moved: number }
+  alias_moves: {
+    id: Generated<number>
+    model: string
+    alias: string
+    from_version: number | null
+    to_version: number
+    reason: string
+    moved: number
+  }
+}
+
+export type Database = Kysely<Schema>
+export type Row<Name extends keyof Schema> = Selectable<Schema[Name]>
+
+/** Opens (and creates or migrates) the store at `file`; `:memory:` is a store for tests. */
+export function openDatabase(file: string): Database {
+  const driver = new Driver(file)
+  // FULL: a row that was answered for is on the disk; the timeout lets two commands share one home.
+  for (const pragma of ['journal_mode = WAL', 'synchronous = FULL', 'foreign_keys = ON', 'busy_timeout = 10000'])
+    driver.exec(`pragma ${pragma}`)
+  migrate(driver)
+  return new Kysely<Schema>({ dialect: new SqliteDialect({ database: driver }) })
+}
+
+const MIGRATIONS = join(dirname(fileURLToPath(import.meta.url)), '../../sql')
+
+function migrate(driver: InstanceType<typeof Driver>): void {
+  const files = readdirSync(MIGRATIONS)
+    .filter(file => file.endsWith('.sql'))
+    .sort()
+  const version = () => Number((driver.prepare('pragma user_version').get() as { user_version: number }).user_version)
+  if (version() === files.length) return
+  if (version() > files.length)
+    throw new SluiceError(
+      'usage',
+      'STORE_TOO_NEW',
+      `the store has schema ${version()}, this version of sluice knows ${files.length}`,
+      {
+        next: 'use the newer sluice, or another --home',
+      },
+    )
+  driver.exec('begin immediate')
+  try {
+    // Read again inside the lock: another process may have migrated meanwhile.
+    for (const file of files.slice(version())) driver.exec(readFileSync(join(MIGRATIONS, file), 'utf8'))
+    driver.exec(`pragma user_version = ${files.length}`)
+    driver.exec('commit')
+  } catch (error) {
+    driver.exec('rollback')
+    throw error
+  }
+}

@@ -1,0 +1,122 @@
+// A table in memory: named columns of equal length. Knows no trading: candles are a table with a certain schema.
+import { createHash } from 'node:crypto'
+import { dataError } from './errors.ts'
+
+export type ColumnType = 'time' | 'number' | 'string'
+
+/** `time` is epoch milliseconds (UTC) and `number` a float64, both in a Float64Array with NaN for missing; `string` has null for missing. */
+export type Values = Float64Array | (string | null)[]
+
+export interface Column {
+  name: string
+  type: ColumnType
+  values: Values
+}
+
+export interface Table {
+  rows: number
+  columns: Column[]
+}
+
+export function findColumn(table: Table, name: string): Column | undefined {
+  return table.columns.find(column => column.name === name)
+}
+
+/** The float64 values of a `time` or `number` column; a missing or textual column is a data error. */
+export function numbers(table: Table, name: string): Float64Array {
+  const column = findColumn(table, name)
+  if (!column)
+    throw dataError('MISSING_COLUMN', `no column ${name}; there are ${table.columns.map(c => c.name).join(', ')}`)
+  if (!(column.values instanceof Float64Array))
+    throw dataError('TYPE_MISMATCH', `column ${name} holds text, not numbers`)
+  return column.values
+}
+
+/** The values of a `string` column. */
+export function strings(table: Table, name: string): (string | null)[] {
+  const column = findColumn(table, name)
+  if (!column)
+    throw dataError('MISSING_COLUMN', `no column ${name}; there are ${table.columns.map(c => c.name).join(', ')}`)
+  if (column.values instanceof Float64Array) throw dataError('TYPE_MISMATCH', `column ${name} holds numbers, not text`)
+  return column.values
+}
+
+/** Row numbers of each symbol, in row order; a table without `symbol` is one series named ''. */
+export function rowsBySymbol(table: Table): Map<string, Int32Array> {
+  const symbol = findColumn(table, 'symbol')
+  if (!symbol) return new Map([['', Int32Array.from({ length: table.rows }, (_, i) => i)]])
+  const rows = new Map<string, number[]>()
+  for (const [i, name] of strings(table, 'symbol').entries()) {
+    const list = rows.get(name ?? '')
+    if (list) list.push(i)
+    else rows.set(name ?? '', [i])
+  }
+  return new Map([...rows].map(([name, list]) => [name, Int32Array.from(list)]))
+}
+
+/** Rows `from` (inclusive) to `to` (exclusive); number columns are views, not copies. */
+export function sliceRows(table: Table, from: number, to: number): Table {
+  const columns = table.columns.map(column => ({
+    ...column,
+    values: column.values instanceof Float64Array ? column.values.subarray(from, to) : column.values.slice(from, to),
+  }))
+  return { rows: Math.max(0, Math.min(to, table.rows) - from), columns }
+}
+
+/** The rows of `index`, in that order. */
+export function takeRows(table: Table, index: ArrayLike<number>): Table {
+  const columns = table.columns.map(({ name, type, values }) => {
+    if (values instanceof Float64Array) {
+      const taken = new Float64Array(index.length)
+      for (let i = 0; i < index.length; i++) taken[i] = values[index[i]]
+      return { name, type, values: taken }
+    }
+    return { name, type, values: Array.from(index, i => values[i]) }
+  })
+  return { rows: index.length, columns }
+}
+
+/**
+ * SHA-256 over the logical content: the schema as JSON, then each column as little-endian bytes
+ * (float64; text as a uint32 byte length, 0xffffffff for null, then UTF-8). Equal rows have equal digests whatever file they came from.
+ */
+export function tableDigest(table: Table): string {
+  const hash = createHash('sha256')
+  hash.update(JSON.stringify({ rows: table.rows, columns: table.columns.map(({ name, type }) => [name, type]) }))
+  for (const { values } of table.columns) {
+    if (values instanceof Float64Array) hash.update(canonicalBytes(values))
+    else for (const value of values) hash.update(textBytes(value))
+  }
+  return hash.digest('hex')
+}
+
+/** SHA-256 of canonical JSON (keys sorted, so that equal data has equal digests). */
+export function jsonDigest(value: unknown): string {
+  return createHash('sha256').update(canonicalJson(value)).digest('hex')
+}
+
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_, inner) =>
+    inner && typeof inner === 'object' && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
+      : inner,
+  )
+}
+
+/** -0 and the many NaN bit patterns are one value each. */
+function canonicalBytes(values: Float64Array): Uint8Array {
+  const copy = values.slice()
+  for (let i = 0; i < copy.length; i++) {
+    if (copy[i] === 0) copy[i] = 0
+    else if (Number.isNaN(copy[i])) copy[i] = Number.NaN
+  }
+  return new Uint8Array(copy.buffer)
+}
+
+function textBytes(value: string | null): Buffer {
+  if (value === null) return Buffer.from([0xff, 0xff, 0xff, 0xff])
+  const text = Buffer.from(value, 'utf8')
+  const length = Buffer.alloc(4)
+  length.writeUInt32LE(text.length)
+  return Buffer.concat([length, text])
+}
