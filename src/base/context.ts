@@ -23,8 +23,12 @@ export interface Engine {
   request<Done>(
     method: string,
     body: object,
-    options?: { affinity?: string; signal?: AbortSignal; onEvent?: (event: EngineEvent) => void },
+    options?: { affinity?: string; onEvent?: (event: EngineEvent) => void },
   ): Promise<Done>
+  /** CPU seconds of all requests so far, and the peak memory of the processes that run now. */
+  usage(): { cpu_seconds: number; memory_mb: number }
+  /** Versions of Python and its libraries, as the engine says. */
+  versions(): Promise<Record<string, string>>
   close(): Promise<void>
 }
 

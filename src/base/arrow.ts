@@ -1,0 +1,37 @@
+// Columns to and from uncompressed Arrow IPC files: how data travels to the engine and back. The only file that imports apache-arrow.
+import { readFileSync } from 'node:fs'
+import type { Vector } from 'apache-arrow'
+import { writeAtomic } from './blobs.ts'
+import { dataError, messageOf } from './errors.ts'
+
+export type ArrowValues = Float64Array | Float32Array | Int32Array | Uint32Array | (string | null)[]
+
+export interface ArrowColumn {
+  name: string
+  values: ArrowValues
+}
+
+/** Writes columns of equal length as one record batch, whole or not at all. */
+export async function writeArrow(path: string, columns: ArrowColumn[]): Promise<void> {
+  const arrow = await import('apache-arrow')
+  const vectors: Record<string, Vector> = {}
+  for (const { name, values } of columns)
+    vectors[name] = Array.isArray(values) ? arrow.vectorFromArray(values, new arrow.Utf8()) : arrow.makeVector(values)
+  writeAtomic(path, arrow.tableToIPC(new arrow.Table(vectors), 'file'))
+}
+
+/** Reads every column; number columns without nulls are views of the file's bytes. A damaged file is CORRUPT_FILE. */
+export async function readArrow(path: string): Promise<Map<string, ArrowValues>> {
+  const arrow = await import('apache-arrow')
+  try {
+    const table = arrow.tableFromIPC(readFileSync(path))
+    return new Map(table.schema.fields.map(({ name }) => [name, valuesOf(table.getChild(name)!)]))
+  } catch (cause) {
+    throw dataError('CORRUPT_FILE', `${path} is no readable Arrow file: ${messageOf(cause)}`, { cause })
+  }
+}
+
+function valuesOf(vector: Vector): ArrowValues {
+  const values = vector.toArray()
+  return ArrayBuffer.isView(values) ? (values as ArrowValues) : [...vector]
+}

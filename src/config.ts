@@ -1,0 +1,209 @@
+// The YAML file: every stage's schema put together and checked once, at the door. After this nothing checks the config again.
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { basename, dirname, extname, resolve } from 'node:path'
+import { type Document, isMap, isPair, isScalar, LineCounter, type Node, parseDocument } from 'yaml'
+import { z } from 'zod'
+import { SluiceError, usageError } from './base/errors.ts'
+import { nearest } from './base/nearest.ts'
+import { dataSchema } from './data/schema.ts'
+import { featuresSchema } from './features/catalog.ts'
+import { labelSchema } from './features/labels.ts'
+import { modelsSchema } from './learn/models.ts'
+import { splitSchema } from './learn/split.ts'
+import { backtestSchema } from './prove/backtest.ts'
+import { gatesSchema } from './prove/gate.ts'
+import { selectSchema, thresholdGrid, thresholdsSchema } from './prove/select.ts'
+import { deploySchema, registrySchema, serveSchema } from './serve/deploy.ts'
+
+const LARGEST_FILE = 1 << 20
+const NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/
+
+const schema = z
+  .strictObject({
+    name: z.string().regex(NAME),
+    seed: z
+      .int()
+      .min(0)
+      .max(2 ** 31 - 1)
+      .default(42),
+    task: z.enum(['binary']).default('binary'),
+    data: dataSchema,
+    features: featuresSchema,
+    label: labelSchema,
+    split: splitSchema.prefault({}),
+    models: modelsSchema,
+    thresholds: thresholdsSchema.prefault({}),
+    select: selectSchema.prefault({}),
+    backtest: backtestSchema.prefault({}),
+    gates: gatesSchema,
+    refit: z.enum(['none', 'all']).default('all'),
+    deploy: deploySchema.default('auto'),
+    registry: registrySchema.prefault({}),
+    serve: serveSchema.prefault({}),
+  })
+  .superRefine((config, issues) => {
+    const lowest = thresholdGrid(config.thresholds)[0]
+    if (config.backtest.mode === 'long_short' && lowest <= 0.5)
+      issues.addIssue({
+        code: 'custom',
+        path: ['thresholds'],
+        message: `under long_short every threshold must exceed 0.5, and ${lowest} does not`,
+      })
+  })
+
+export type Config = z.infer<typeof schema>
+
+export interface LoadedConfig {
+  config: Config
+  /** Absolute path of the YAML file. */
+  file: string
+  text: string
+}
+
+/**
+ * Reads, overrides and checks a YAML file. Paths in it are relative to it.
+ * Every problem at once, each as `file:line:column: message`, exit 2 (CONFIG).
+ */
+export function loadConfig(path: string, overrides: string[] = []): LoadedConfig {
+  const file = resolve(path)
+  const text = readText(file, path)
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, prettyErrors: false, version: '1.2' })
+  const place = (offset: number | undefined) => {
+    const { line, col } = lines.linePos(offset ?? 0)
+    return `${path}:${line || 1}:${col || 1}`
+  }
+  if (document.errors.length)
+    refuse(
+      path,
+      document.errors.map(error => `${place(error.pos[0])}: ${error.message}`),
+    )
+  for (const override of overrides) applyOverride(document, override)
+  const raw = toPlain(document, path)
+  const parsed = schema.safeParse({ name: defaultName(file), ...raw })
+  if (!parsed.success)
+    refuse(
+      path,
+      parsed.error.issues.flatMap(flatten).map(issue => `${place(offsetOf(document, issue))}: ${describe(issue)}`),
+    )
+  const config = parsed.data!
+  const missing = resolvePaths(config, dirname(file))
+  if (missing.length)
+    refuse(
+      path,
+      missing.map(
+        ({ keys, value }) => `${place(offsetOf(document, { path: keys }))}: ${keys.join('.')}: ${value} does not exist`,
+      ),
+    )
+  config.data.table ??= config.name
+  return { config, file, text }
+}
+
+function readText(file: string, shown: string): string {
+  if (!existsSync(file)) throw usageError('CONFIG_MISSING', `there is no config file ${shown}`, { next: 'sluice init' })
+  const { size } = statSync(file)
+  if (size > LARGEST_FILE)
+    throw usageError('CONFIG', `${shown} has ${size} bytes; a config has at most ${LARGEST_FILE}`)
+  return readFileSync(file, 'utf8')
+}
+
+function toPlain(document: Document, path: string): Record<string, unknown> {
+  let raw: unknown
+  try {
+    raw = document.toJS({ maxAliasCount: 100 })
+  } catch (cause) {
+    throw usageError('CONFIG', `${path}:1:1: ${(cause as Error).message}`, { cause })
+  }
+  if (raw === null || typeof raw !== 'object' || Array.isArray(raw))
+    throw usageError('CONFIG', `${path}:1:1: a config is a map of keys; data and label are needed`)
+  return raw as Record<string, unknown>
+}
+
+/** `--set backtest.fee=0.001`: the value is read as YAML; numbers in the path index lists. */
+function applyOverride(document: Document, override: string): void {
+  const at = override.indexOf('=')
+  if (at < 1) throw usageError('SET', `--set ${override} must be key.path=value`)
+  const keys = override
+    .slice(0, at)
+    .split('.')
+    .map(key => (/^\d+$/.test(key) ? Number(key) : key))
+  const value = parseDocument(override.slice(at + 1))
+  if (value.errors.length) throw usageError('SET', `--set ${override}: ${value.errors[0].message}`)
+  try {
+    document.setIn(keys, document.createNode(value.toJS()))
+  } catch (cause) {
+    throw usageError('SET', `--set ${override}: ${keys.join('.')} is not a place in this config`, { cause })
+  }
+}
+
+const defaultName = (file: string) =>
+  basename(file, extname(file))
+    .toLowerCase()
+    .replace(/[^a-z0-9._-]+/g, '-')
+    .replace(/^[^a-z0-9]+/, '')
+    .slice(0, 64) || 'model'
+
+/** Makes source paths absolute; gives those that do not exist. */
+function resolvePaths(config: Config, folder: string): { keys: string[]; value: string }[] {
+  const source = config.data.source as { path?: string }
+  if (typeof source.path !== 'string') return []
+  const value = source.path
+  source.path = resolve(folder, value)
+  return existsSync(source.path) ? [] : [{ keys: ['data', 'source', 'path'], value }]
+}
+
+type Issue = z.core.$ZodIssue
+
+/** Of a union that matched nothing, the issues of the option that came closest; any other issue as it is. */
+function flatten(issue: Issue): Issue[] {
+  if (issue.code !== 'invalid_union' || !issue.errors.length) return [issue]
+  const depth = (issues: Issue[]) => Math.max(0, ...issues.map(({ path }) => path.length))
+  const best = issue.errors.reduce((a, b) => (depth(b) > depth(a) ? b : a))
+  return best.flatMap(inner => flatten({ ...inner, path: [...issue.path, ...inner.path] } as Issue))
+}
+
+function describe(issue: Issue): string {
+  const where = issue.path.join('.')
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map(key => `unknown key ${[...issue.path, key].join('.')}${didYouMean(key)}`).join('; ')
+  if (issue.code === 'invalid_type' && issue.message.includes('received undefined'))
+    return `${where} is missing (${issue.expected})`
+  return where ? `${where}: ${issue.message}` : issue.message
+}
+
+let known: string[] | undefined
+
+function didYouMean(key: string): string {
+  known ??= keysOf(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }))
+  const close = nearest(key, known)
+  return close ? `; did you mean ${close}?` : ''
+}
+
+function keysOf(node: unknown): string[] {
+  if (!node || typeof node !== 'object') return []
+  const own = 'properties' in node ? Object.keys(node.properties as object) : []
+  return [...own, ...Object.values(node).flatMap(keysOf)]
+}
+
+/** Where in the text an issue lies: the unknown key itself, else the value, else the nearest parent that is there. */
+function offsetOf(document: Document, issue: { path: PropertyKey[]; keys?: string[] }): number | undefined {
+  for (let length = issue.path.length; length >= 0; length--) {
+    const node = length ? document.getIn(issue.path.slice(0, length), true) : document.contents
+    if (!node) continue
+    if (length === issue.path.length && issue.keys && isMap(node)) {
+      const pair = node.items.find(
+        item => isPair(item) && isScalar(item.key) && issue.keys!.includes(String(item.key.value)),
+      )
+      if (pair) return (pair.key as Node).range?.[0]
+    }
+    return (node as Node).range?.[0]
+  }
+  return undefined
+}
+
+function refuse(path: string, problems: string[]): never {
+  throw new SluiceError('usage', 'CONFIG', problems.join('\n'), {
+    detail: { problems },
+    next: `sluice config show -c ${path} (after the change)`,
+  })
+}

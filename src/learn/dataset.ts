@@ -1,0 +1,193 @@
+// A dataset: raw float32 features, label and split under one digest, written once as an Arrow file that the engine maps. Nothing is fitted here.
+import { join } from 'node:path'
+import { type ArrowValues, readArrow, writeArrow } from '../base/arrow.ts'
+import type { Context } from '../base/context.ts'
+import { dataError } from '../base/errors.ts'
+import { kolmogorovSmirnov } from '../base/statistics.ts'
+import { jsonDigest } from '../base/table.ts'
+import type { Features } from '../features/build.ts'
+import { indices, type Range, type Split, type SplitConfig, size, split } from './split.ts'
+
+const VERSION = 1
+/** A feature whose float32 rounding exceeds this share of its own deviation would be another feature. */
+const RESOLUTION = 1e-3
+/** Two parts that agree better than this are suspiciously alike: look for rows that stand in both. */
+const KS_ALIKE = 0.8
+
+export type Task = 'binary'
+
+export interface Dataset {
+  digest: string
+  /** Arrow file: `time`, `end`, `open`, `close`, `label` (float64), `symbol` where there are several, and a float32 column per feature. */
+  path: string
+  rows: number
+  features: string[]
+  /** Features with missing values among the training rows: the only ones that may be null when served. */
+  nullable: string[]
+  task: Task
+  classes: number[]
+  horizon: number
+  /** Times of the first and last row. */
+  from: number
+  to: number
+  split: Split
+  warnings: string[]
+}
+
+/**
+ * Keeps the rows that have every feature's warm-up behind them and a label, as float32, and splits them.
+ * Errors (exit 4): TOO_SHORT, CONSTANT_FEATURE, FLOAT32_RESOLUTION, ONE_CLASS, TOO_FEW_ROWS, LABEL_NOT_BINARY.
+ */
+export async function freeze(built: Features, config: SplitConfig, context: Context): Promise<Dataset> {
+  const columns = await readArrow(built.path)
+  const numbers = (name: string) => columns.get(name) as Float64Array
+  const features = built.features.map(numbers)
+  const symbol = columns.get('symbol') as (string | null)[] | undefined
+  const label = numbers('label')
+  const time = numbers('time')
+  const ready = warm(features, symbol, label.length)
+  const kept = Int32Array.from(ready.filter(row => !Number.isNaN(label[row])))
+  if (kept.length === 0)
+    throw dataError(
+      'TOO_SHORT',
+      `${label.length} bars leave no row: ${describeShortage(label.length, ready.length, built)}`,
+      {
+        next: 'more bars, shorter windows or a shorter horizon',
+      },
+    )
+
+  const take = (values: Float64Array) => Float64Array.from(kept, row => values[row])
+  const rounded = features.map((values, i) => toFloat32(built.features[i], take(values)))
+  const rows = { time: take(time), end: take(labelEnds(time, symbol, built.horizon)), label: take(label) }
+  checkBinary(rows.label, built.label)
+  const parts = split(rows, config)
+  const digest = jsonDigest({ version: VERSION, features: built.digest, label: built.label, split: config })
+  const path = join(context.home, 'cache', 'datasets', `${digest}.arrow`)
+  await writeArrow(path, [
+    { name: 'time', values: rows.time },
+    { name: 'end', values: rows.end },
+    { name: 'open', values: take(numbers('open')) },
+    { name: 'close', values: take(numbers('close')) },
+    { name: 'label', values: rows.label },
+    ...(symbol ? [{ name: 'symbol', values: Array.from(kept, row => symbol[row]) }] : []),
+    ...rounded.map((values, i) => ({ name: built.features[i], values })),
+  ])
+  const train = indices(parts.train)
+  return {
+    digest,
+    path,
+    rows: kept.length,
+    features: built.features,
+    nullable: built.features.filter((_, i) => train.some(row => Number.isNaN(rounded[i][row]))),
+    task: 'binary',
+    classes: [0, 1],
+    horizon: built.horizon,
+    from: rows.time[0],
+    to: rows.time[kept.length - 1],
+    split: parts,
+    warnings: [...parts.warnings, ...alike(built.features, rounded, parts)],
+  }
+}
+
+/** Rows of each symbol from the first one on at which every feature has had a value. */
+function warm(features: Float64Array[], symbol: (string | null)[] | undefined, rows: number): Int32Array {
+  const waiting = new Map<string | null, Set<number>>()
+  const ready: number[] = []
+  for (let row = 0; row < rows; row++) {
+    const name = symbol ? symbol[row] : null
+    let open = waiting.get(name)
+    if (!open) waiting.set(name, (open = new Set(features.keys())))
+    for (const i of open) if (!Number.isNaN(features[i][row])) open.delete(i)
+    if (open.size === 0) ready.push(row)
+  }
+  return Int32Array.from(ready)
+}
+
+function describeShortage(bars: number, ready: number, built: Features): string {
+  if (ready) return `the label looks ${built.horizon} bars ahead and ${ready} rows have features`
+  return `the features need ${built.warmup} bars before their first value${bars > built.warmup ? ', and one of them never has one' : ''}`
+}
+
+/** Time of bar t + horizon of the row's own symbol; Infinity where there is none. */
+function labelEnds(time: Float64Array, symbol: (string | null)[] | undefined, horizon: number): Float64Array {
+  const end = new Float64Array(time.length).fill(Number.POSITIVE_INFINITY)
+  const recent = new Map<string | null, number[]>()
+  for (let row = 0; row < time.length; row++) {
+    const name = symbol ? symbol[row] : null
+    const rows = recent.get(name) ?? []
+    recent.set(name, rows)
+    rows.push(row)
+    if (rows.length > horizon) end[rows[rows.length - 1 - horizon]] = time[row]
+  }
+  return end
+}
+
+function toFloat32(name: string, values: Float64Array): Float32Array {
+  const rounded = new Float32Array(values.length)
+  let [n, mean, squares, worst] = [0, 0, 0, 0]
+  for (let i = 0; i < values.length; i++) {
+    // What is not finite is missing: no model family agrees with another on infinity.
+    const value = Number.isFinite(values[i]) ? values[i] : Number.NaN
+    rounded[i] = value
+    if (Number.isNaN(value)) continue
+    const delta = value - mean
+    mean += delta / ++n
+    squares += delta * (value - mean)
+    worst = Math.max(worst, Math.abs(rounded[i] - value))
+  }
+  const deviation = Math.sqrt(squares / n)
+  if (!(deviation > 0))
+    throw dataError(
+      'CONSTANT_FEATURE',
+      `feature ${name} is ${n ? `${mean} in every row` : 'never defined'}: nothing can be learned from it`,
+      {
+        next: `take ${name} out of features`,
+      },
+    )
+  if (worst > RESOLUTION * deviation)
+    throw dataError(
+      'FLOAT32_RESOLUTION',
+      `feature ${name} varies by ${deviation.toPrecision(3)}, but float32 rounds it by up to ${worst.toPrecision(3)}`,
+      {
+        next: `use a difference or a ratio of ${name}`,
+      },
+    )
+  return rounded
+}
+
+function checkBinary(label: Float64Array, spec: object): void {
+  const odd = label.find(value => value !== 0 && value !== 1)
+  if (odd !== undefined)
+    throw dataError(
+      'LABEL_NOT_BINARY',
+      `the label ${JSON.stringify(spec)} has the value ${odd}; a binary task needs 0 and 1`,
+      {
+        next: 'a label of kind touch or direction',
+      },
+    )
+}
+
+/** Kolmogorov-Smirnov between training and validation rows: a warning where they are too much alike. */
+function alike(names: string[], columns: Float32Array[], parts: Split): string[] {
+  const of = (ranges: Range[], values: Float32Array) =>
+    Float64Array.from(indices(ranges), row => values[row]).filter(value => !Number.isNaN(value))
+  const found = names.filter((_, i) => {
+    const [train, valid] = [of(parts.train, columns[i]), of(parts.valid, columns[i])]
+    return train.length > 0 && valid.length > 0 && kolmogorovSmirnov(train, valid).pvalue > KS_ALIKE
+  })
+  if (!found.length) return []
+  return [
+    `train and validation are distributed alike (K-S p > ${KS_ALIKE}) in ${found.length} of ${names.length} features (${found.slice(0, 5).join(', ')}): make sure that no row stands in both`,
+  ]
+}
+
+/** The columns of a dataset by name. */
+export const readDataset = (dataset: Dataset): Promise<Map<string, ArrowValues>> => readArrow(dataset.path)
+
+/** Rows per part, as reported. */
+export const partSizes = ({ train, valid, test, purged }: Split) => ({
+  train: size(train),
+  valid: size(valid),
+  test: size(test),
+  purged,
+})

@@ -1,0 +1,282 @@
+// The only door to Python: a pool of warm engine processes that speak the line protocol of protocol/. Knows no models.
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import type { Engine, EngineEvent } from '../base/context.ts'
+import { dataError, engineError, SluiceError } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
+import { LOCKS } from './install.ts'
+
+export const PROTOCOL = 1
+const START_TIMEOUT_MS = 60_000
+const CLOSE_TIMEOUT_MS = 2000
+const STDERR_TAIL = 20
+
+/** Where the package sluice_engine lies. */
+export const ENGINE_HOME = join(dirname(fileURLToPath(import.meta.url)), '../../engine')
+
+export interface EngineOptions {
+  /** The interpreter of the engine's environment. */
+  python: string
+  /** Environment of the processes; threads are added here. */
+  env: Record<string, string | undefined>
+  log: Log
+  /** Aborting it kills every process. */
+  signal: AbortSignal
+  /** Processes; each runs one thread, since OpenMP threads that spin on busy cores cost 2-8 x. */
+  size?: number
+}
+
+interface Job {
+  method: string
+  body: object
+  affinity?: string
+  onEvent?: (event: EngineEvent) => void
+  resolve(done: unknown): void
+  reject(error: Error): void
+}
+
+interface Worker {
+  child: ChildProcessWithoutNullStreams
+  /** Undefined until it has said hello. */
+  versions?: Record<string, string>
+  affinity?: string
+  id: number
+  job?: Job
+  tail: string[]
+  /** As its last answer said. */
+  memory: number
+  timer?: NodeJS.Timeout
+}
+
+/** Opens a pool; the processes start with the first request. */
+export function openEngine(options: EngineOptions): Engine {
+  return new Pool(options)
+}
+
+class Pool implements Engine {
+  readonly size: number
+  private readonly options: EngineOptions
+  private readonly workers = new Set<Worker>()
+  private readonly queue: Job[] = []
+  private cpuSeconds = 0
+  private closing = false
+  /** Processes worth starting: fewer than `size` once one of them could not be started. */
+  private capacity: number
+
+  constructor(options: EngineOptions) {
+    this.options = options
+    this.size = options.size ?? availableParallelism()
+    this.capacity = this.size
+    options.signal.addEventListener('abort', () => this.abort(), { once: true })
+  }
+
+  request<Done>(
+    method: string,
+    body: object,
+    { affinity, onEvent }: { affinity?: string; onEvent?: (event: EngineEvent) => void } = {},
+  ): Promise<Done> {
+    if (this.options.signal.aborted || this.closing) return Promise.reject(interrupted())
+    return new Promise<Done>((resolve, reject) => {
+      this.queue.push({ method, body, affinity, onEvent, resolve: done => resolve(done as Done), reject })
+      this.dispatch()
+    })
+  }
+
+  usage() {
+    return {
+      cpu_seconds: this.cpuSeconds,
+      memory_mb: [...this.workers].reduce((total, { memory }) => total + memory, 0),
+    }
+  }
+
+  async versions(): Promise<Record<string, string>> {
+    return (await this.request<{ versions: Record<string, string> }>('hello', {})).versions
+  }
+
+  async close(): Promise<void> {
+    this.closing = true
+    const ended = [...this.workers].map(({ child }) => {
+      if (child.exitCode !== null || child.signalCode) return Promise.resolve()
+      child.stdin.end()
+      const timer = setTimeout(() => child.kill('SIGKILL'), CLOSE_TIMEOUT_MS)
+      return once(child, 'exit').then(() => clearTimeout(timer))
+    })
+    await Promise.all(ended)
+  }
+
+  private abort(): void {
+    for (const job of this.queue.splice(0)) job.reject(interrupted())
+    for (const worker of this.workers) this.fail(worker, interrupted())
+  }
+
+  /** Gives waiting jobs to idle processes: first those whose matrix the process already holds, then a matrix nobody holds. */
+  private dispatch(): void {
+    const idle = [...this.workers].filter(worker => worker.versions && !worker.job)
+    for (const worker of idle) {
+      const job = this.takeFor(worker)
+      if (job) this.send(worker, job)
+    }
+    const starting = [...this.workers].filter(worker => !worker.versions).length
+    if (this.queue.length > starting && this.workers.size < this.capacity) {
+      this.start()
+      this.dispatch()
+    }
+  }
+
+  private takeFor(worker: Worker): Job | undefined {
+    const others = new Set([...this.workers].filter(other => other !== worker).map(other => other.affinity))
+    const held = this.queue.findIndex(job => job.affinity !== undefined && job.affinity === worker.affinity)
+    const free = this.queue.findIndex(job => !others.has(job.affinity))
+    return this.queue.splice(held >= 0 ? held : Math.max(free, 0), 1)[0]
+  }
+
+  private send(worker: Worker, job: Job): void {
+    worker.job = job
+    worker.affinity = job.affinity
+    worker.id++
+    worker.child.stdin.write(`${JSON.stringify({ ...job.body, id: String(worker.id), method: job.method })}\n`)
+  }
+
+  private start(): void {
+    const { python, env, log } = this.options
+    const child = spawn(python, ['-m', 'sluice_engine'], {
+      env: {
+        ...env,
+        PYTHONPATH: ENGINE_HOME,
+        PYTHONDONTWRITEBYTECODE: '1',
+        OMP_NUM_THREADS: '1',
+        OPENBLAS_NUM_THREADS: '1',
+        OMP_WAIT_POLICY: 'PASSIVE',
+      },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    })
+    const worker: Worker = { child, id: 0, memory: 0, tail: [] }
+    this.workers.add(worker)
+    worker.timer = setTimeout(
+      () =>
+        this.fail(
+          worker,
+          engineError('ENGINE_START', `the engine said nothing for ${START_TIMEOUT_MS / 1000} s after its start`),
+        ),
+      START_TIMEOUT_MS,
+    )
+    child.stdin.on('error', () => {}) // a dead process is reported by its exit
+    child.once('error', error => this.fail(worker, missing(python, error)))
+    child.once('exit', (code, signal) => this.fail(worker, crashed(worker, code, signal)))
+    createInterface({ input: child.stdout }).on('line', line => this.receive(worker, line))
+    createInterface({ input: child.stderr }).on('line', line => {
+      log.debug(line, { engine: child.pid })
+      worker.tail = [...worker.tail, line].slice(-STDERR_TAIL)
+    })
+    this.send(worker, this.hello(worker))
+  }
+
+  private hello(worker: Worker): Job {
+    return {
+      method: 'hello',
+      body: {},
+      resolve: done => {
+        clearTimeout(worker.timer)
+        const { protocol, versions } = done as { protocol: number; versions: Record<string, string> }
+        if (protocol === PROTOCOL) worker.versions = versions
+        else
+          this.fail(worker, engineError('ENGINE_PROTOCOL', `the engine speaks protocol ${protocol}, not ${PROTOCOL}`))
+      },
+      // A process that cannot start takes the waiting jobs with it, unless another one can do them.
+      reject: error => {
+        this.capacity = [...this.workers].filter(other => other.versions).length
+        if (this.capacity > 0) return
+        this.capacity = this.size // the next request tries afresh
+        for (const job of this.queue.splice(0)) job.reject(error)
+      },
+    }
+  }
+
+  private receive(worker: Worker, line: string): void {
+    const message = parse(line)
+    const job = worker.job
+    if (!message || !job || (message.id !== null && message.id !== String(worker.id))) {
+      const text = JSON.stringify(line.slice(0, 200))
+      this.fail(worker, engineError('ENGINE_PROTOCOL', `the engine wrote ${text}, which is no answer to a request`))
+      return
+    }
+    if (message.event === 'done' || message.event === 'failed') {
+      worker.job = undefined
+      this.cpuSeconds += message.cpu_seconds ?? 0
+      worker.memory = Math.max(worker.memory, message.peak_memory_mb ?? 0)
+      if (message.event === 'done') job.resolve(message)
+      else job.reject(failure(job, message, worker))
+      this.dispatch()
+    } else job.onEvent?.(message as unknown as EngineEvent)
+  }
+
+  /** Ends a process and rejects what it was doing; the next request starts a fresh one. */
+  private fail(worker: Worker, error: Error): void {
+    if (!this.workers.delete(worker)) return
+    clearTimeout(worker.timer)
+    worker.child.kill('SIGKILL')
+    worker.job?.reject(error)
+    if (!this.closing && !this.options.signal.aborted) this.dispatch()
+  }
+}
+
+interface Message {
+  id: string | null
+  event: string
+  code?: unknown
+  reason?: unknown
+  cpu_seconds?: number
+  peak_memory_mb?: number
+}
+
+function parse(line: string): Message | undefined {
+  try {
+    const message = JSON.parse(line)
+    return typeof message?.event === 'string' ? message : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Failures that the rows caused, not the engine. */
+const DATA_CODES = new Set(['ONE_CLASS', 'NO_ROWS', 'NOT_FINITE'])
+
+function failure(job: Job, { code, reason }: { code?: unknown; reason?: unknown }, worker: Worker): SluiceError {
+  const make = DATA_CODES.has(String(code)) ? dataError : engineError
+  return make(String(code), `${job.method}: ${reason}`, { detail: { stderr: worker.tail } })
+}
+
+const interrupted = () => new SluiceError('interrupted', 'INTERRUPTED', 'interrupted')
+
+function missing(python: string, cause: Error): SluiceError {
+  return engineError('ENGINE_MISSING', `the engine's Python cannot be started: ${python} (${cause.message})`, {
+    cause,
+    next: 'sluice engine install core',
+  })
+}
+
+function crashed(worker: Worker, code: number | null, signal: string | null): SluiceError {
+  const how = signal ? `was killed by ${signal}` : `ended with code ${code}`
+  const noModule = worker.tail.some(line => line.includes('ModuleNotFoundError'))
+  return engineError('ENGINE_CRASHED', `the engine ${how}${worker.tail.length ? `: ${worker.tail.at(-1)}` : ''}`, {
+    detail: { stderr: worker.tail },
+    next: noModule ? 'sluice engine install core' : 'sluice doctor',
+  })
+}
+
+/** SHA-256 of the engine's code and exact dependencies: part of what a fit is found by. */
+export function engineDigest(): string {
+  const hash = createHash('sha256')
+  const code = join(ENGINE_HOME, 'sluice_engine')
+  const files = readdirSync(code, { recursive: true, encoding: 'utf8' })
+    .filter(file => file.endsWith('.py'))
+    .sort()
+  for (const file of files) hash.update(file).update(readFileSync(join(code, file)))
+  return hash.update(readFileSync(join(LOCKS, 'core.lock'))).digest('hex')
+}

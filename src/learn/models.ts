@@ -1,0 +1,126 @@
+// The model kinds and their parameters. Plain data: the engine fits them. Names and meanings are each library's own.
+import { z } from 'zod'
+
+type Shape = Record<string, z.ZodType>
+export type Params = Record<string, number | string | boolean | null>
+
+export interface Candidate {
+  /** kind and position among its kind, such as xgboost-2. */
+  id: string
+  kind: string
+  params: Params
+}
+
+const count = z.int().min(1)
+const share = z.number().gt(0).max(1)
+const positive = z.number().positive()
+const zeroUp = z.number().min(0)
+const weights = { class_weight: z.enum(['balanced']).nullable().default(null) }
+/** Rounds without a better log loss on the stop rows before boosting ends; null fits every round. */
+const stopping = { early_stopping_rounds: count.nullable().default(25) }
+
+/** kind -> parameters with their defaults. A new kind is a row here and a module in engine/sluice_engine/models. */
+const KINDS = {
+  logistic: { C: positive.default(1), max_iter: count.default(1000), ...weights },
+  random_forest: {
+    n_estimators: count.default(200),
+    max_depth: count.nullable().default(6),
+    min_samples_split: z.int().min(2).default(2),
+    min_samples_leaf: count.default(20),
+    max_features: z.union([z.enum(['sqrt', 'log2']), share, z.null()]).default('sqrt'),
+    ...weights,
+  },
+  xgboost: {
+    n_estimators: count.default(300),
+    max_depth: count.default(3),
+    learning_rate: positive.default(0.05),
+    subsample: share.default(1),
+    colsample_bytree: share.default(1),
+    min_child_weight: zeroUp.default(1),
+    reg_lambda: zeroUp.default(1),
+    reg_alpha: zeroUp.default(0),
+    gamma: zeroUp.default(0),
+    max_bin: z.int().min(2).max(65535).default(256),
+    ...stopping,
+    ...weights,
+  },
+  lightgbm: {
+    n_estimators: count.default(300),
+    num_leaves: z.int().min(2).default(15),
+    max_depth: z.int().min(-1).default(-1),
+    learning_rate: positive.default(0.05),
+    subsample: share.default(1),
+    subsample_freq: z.int().min(0).default(0),
+    colsample_bytree: share.default(1),
+    min_child_samples: count.default(20),
+    min_split_gain: zeroUp.default(0),
+    reg_lambda: zeroUp.default(0),
+    reg_alpha: zeroUp.default(0),
+    max_bin: z.int().min(2).max(65535).default(255),
+    ...stopping,
+    ...weights,
+  },
+  catboost: {
+    iterations: count.default(300),
+    depth: z.int().min(1).max(16).default(4),
+    learning_rate: positive.default(0.05),
+    l2_leaf_reg: zeroUp.default(3),
+    random_strength: zeroUp.default(1),
+    border_count: z.int().min(1).max(65535).default(254),
+    boosting_type: z.enum(['Ordered', 'Plain']).default('Ordered'),
+    ...stopping,
+    ...weights,
+  },
+} satisfies Record<string, Shape>
+
+/** Named grids. The default one: 16 models, four of each kind. */
+const PRESETS: Record<string, { kind: keyof typeof KINDS; params: Record<string, unknown[]> }[]> = {
+  grid_16: [
+    { kind: 'logistic', params: { C: [0.001, 0.01, 0.1, 1] } },
+    { kind: 'random_forest', params: { max_depth: [3, 6], min_samples_leaf: [20, 50] } },
+    { kind: 'xgboost', params: { max_depth: [2, 4], learning_rate: [0.03, 0.1] } },
+    { kind: 'lightgbm', params: { num_leaves: [4, 15], learning_rate: [0.03, 0.1] } },
+  ],
+}
+PRESETS.grid_20 = [...PRESETS.grid_16, { kind: 'catboost', params: { depth: [2, 4], learning_rate: [0.03, 0.1] } }]
+
+/** Every parameter takes one value or a list of them, which fans out. */
+const fanned = (shape: Shape) =>
+  z.strictObject(
+    Object.fromEntries(
+      Object.entries(shape).map(([name, type]) => [name, z.union([z.array(type).min(1), type]).optional()]),
+    ),
+  )
+
+const entries = Object.entries(KINDS).map(([kind, shape]) =>
+  z.strictObject({ kind: z.literal(kind), params: fanned(shape).default({}) }),
+)
+const preset = z.strictObject({ kind: z.literal('preset'), name: z.enum(['grid_16', 'grid_20']) })
+
+export const modelsSchema = z
+  .array(z.discriminatedUnion('kind', [preset, ...entries]))
+  .min(1)
+  .default([{ kind: 'preset', name: 'grid_16' }])
+
+export type ModelsConfig = z.infer<typeof modelsSchema>
+
+/** The candidates of a grid in config order: lists multiply, presets unfold, defaults are written out. */
+export function expandModels(models: ModelsConfig): Candidate[] {
+  const plain = models.flatMap(model => ('name' in model ? PRESETS[model.name as string] : [model]))
+  const seen = new Map<string, number>()
+  return plain.flatMap(({ kind, params }) => {
+    const defaults = z.object(KINDS[kind as keyof typeof KINDS] as Shape)
+    return combinations(params as Record<string, unknown>).map(choice => {
+      const position = (seen.get(kind as string) ?? 0) + 1
+      seen.set(kind as string, position)
+      return { id: `${kind}-${position}`, kind: kind as string, params: defaults.parse(choice) as Params }
+    })
+  })
+}
+
+function combinations(params: Record<string, unknown>): Record<string, unknown>[] {
+  return Object.entries(params).reduce<Record<string, unknown>[]>(
+    (made, [name, value]) => made.flatMap(choice => [value].flat().map(one => ({ ...choice, [name]: one }))),
+    [{}],
+  )
+}

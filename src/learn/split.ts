@@ -1,0 +1,256 @@
+// Who may see what: train, validation and test rows, walk-forward folds, purge and embargo. Pure; knows times and label ends, no features.
+import { z } from 'zod'
+import { dataError } from '../base/errors.ts'
+
+export const splitSchema = z
+  .strictObject({
+    kind: z.enum(['walk_forward', 'holdout']).default('walk_forward'),
+    ratios: z.array(z.number().positive().max(1)).min(2).max(3).default([0.7, 0.15, 0.15]),
+    folds: z.int().min(1).max(100).default(5),
+    window: z.enum(['expanding', 'rolling']).default('expanding'),
+    embargo: z.int().min(0).default(0),
+  })
+  .refine(({ ratios }) => Math.abs(ratios.reduce((a, b) => a + b, 0) - 1) < 1e-9, {
+    path: ['ratios'],
+    error: issue => `ratios must add up to 1, not ${sum((issue.input as { ratios: number[] }).ratios)}`,
+  })
+
+export type SplitConfig = z.infer<typeof splitSchema>
+
+/** Half-open row numbers [from, to). */
+export type Range = [from: number, to: number]
+
+export interface Fold {
+  index: number
+  /** Every row the fold may learn from. */
+  train: Range[]
+  /** `train` without the last 15 %, purged: parameters are fitted on these when a model stops early. */
+  fit: Range[]
+  /** The last 15 % of `train`: early stopping. */
+  stop: Range[]
+  /** Out-of-fold rows: thresholds and selection. */
+  valid: Range[]
+}
+
+export interface Split {
+  train: Range[]
+  valid: Range[]
+  test: Range[]
+  /** In time order; the last one is train/valid of the ratios. */
+  folds: Fold[]
+  /** Rows that left train or valid by purge and embargo. */
+  purged: number
+  warnings: string[]
+}
+
+/** The rows of a dataset as a split sees them, sorted by time. */
+export interface SplitRows {
+  /** Bar time of each row, epoch ms, ascending; symbols may share one. */
+  time: Float64Array
+  /** Bar time at which each row's label is known: bar t+h of the row's own symbol. */
+  end: Float64Array
+  /** Class of each row, where there are classes: a fold that can see only one is dropped. */
+  label?: Float64Array
+}
+
+const STOP_SHARE = 0.15
+const SMALLEST_TRAIN = 100
+
+/**
+ * Splits rows by time. Boundaries are floor(cumulated ratio x distinct times + 1e-9). A row leaves its part if its label
+ * interval meets a bar of the later part (purge), then `embargo` more times leave the end of the earlier part.
+ * Walk-forward = scikit-learn's TimeSeriesSplit(folds, test_size = |valid|, gap = horizon + embargo) on the rows before the test part.
+ * Throws TOO_FEW_ROWS when a part is empty, ONE_CLASS when the last fold's training rows hold one class.
+ */
+export function split(rows: SplitRows, config: SplitConfig): Split {
+  const n = rows.time.length
+  const clock = times(rows.time, [[0, n]])
+  const cut = boundaries(config.ratios, clock.length - 1)
+  const [trainEnd, validEnd] = [clock[cut[0]], clock[cut[1]]]
+  const test: Range[] = validEnd < n ? [[validEnd, n]] : []
+  const valid = before(rows, [[trainEnd, validEnd]], test, config.embargo)
+  const train = before(rows, [[0, trainEnd]], valid, config.embargo)
+  for (const [name, part] of Object.entries({ training: train, validation: valid }))
+    if (!part.length)
+      throw dataError(
+        'TOO_FEW_ROWS',
+        `the ${name} part is empty: ${n} rows, ratios ${config.ratios.join('/')}, embargo ${config.embargo}`,
+        {
+          next: 'more bars, a shorter horizon or a smaller embargo',
+        },
+      )
+
+  const usable: Range[] = merge([[0, trainEnd], ...valid])
+  const keep = config.window === 'rolling' ? distinct(rows.time, train) : undefined
+  const plans =
+    config.kind === 'holdout'
+      ? [{ train, valid }]
+      : walkForward(rows, usable, {
+          folds: config.folds,
+          length: distinct(rows.time, valid),
+          embargo: config.embargo,
+          keep,
+        })
+  const folds: Fold[] = []
+  const warnings: string[] = []
+  for (const plan of plans) {
+    const problem = unusable(rows, plan.train)
+    if (!problem) folds.push({ index: folds.length, ...plan, ...earlyStop(rows, plan.train) })
+    else if (plan === plans.at(-1))
+      throw dataError(problem.code, `the last fold cannot be trained: ${problem.message}`, { next: problem.next })
+    else warnings.push(`a fold drops out: ${problem.message}`)
+  }
+  const purged = trainEnd - size(train) + (validEnd - trainEnd) - size(valid)
+  return { train, valid, test, folds, purged, warnings }
+}
+
+/** floor(cumulated ratio x n + 1e-9): 0.70/0.15/0.15 of 2201 are 1540, 330, 331. */
+export function boundaries(ratios: number[], n: number): number[] {
+  let cumulated = 0
+  return ratios.map((ratio, i) => {
+    cumulated += ratio
+    return i === ratios.length - 1 ? n : Math.floor(cumulated * n + 1e-9)
+  })
+}
+
+/**
+ * `folds` blocks of `length` distinct times that end with the last row of `usable`, each with what lies before it as training rows,
+ * at most `keep` times of them. Equals scikit-learn's TimeSeriesSplit(folds, test_size=length, gap=horizon + embargo, max_train_size=keep);
+ * a block with nothing before it is left out.
+ */
+export function walkForward(
+  rows: SplitRows,
+  usable: Range[],
+  {
+    folds,
+    length,
+    embargo,
+    keep = Number.POSITIVE_INFINITY,
+  }: { folds: number; length: number; embargo: number; keep?: number },
+): { train: Range[]; valid: Range[] }[] {
+  const clock = times(rows.time, usable)
+  const plans: { train: Range[]; valid: Range[] }[] = []
+  for (let to = clock.length - 1; plans.length < folds && to > length; to -= length) {
+    const valid = clip(usable, clock[to - length], clock[to])
+    const train = before(rows, clip(usable, 0, clock[to - length]), valid, embargo)
+    plans.unshift({ train: lastTimes(rows.time, train, keep), valid })
+  }
+  return plans
+}
+
+/** The last 15 % of a fold's training rows stop the fitting early; the rest, purged from them, is what is fitted. */
+function earlyStop(rows: SplitRows, train: Range[]): { fit: Range[]; stop: Range[] } {
+  const first = nthRow(train, Math.floor(size(train) * (1 - STOP_SHARE) + 1e-9))
+  const border = firstRowAt(rows.time, rows.time[first])
+  const stop = clip(train, border, rows.time.length)
+  return { fit: before(rows, clip(train, 0, border), stop, 0), stop }
+}
+
+/** The rows of `part` that know nothing of `later`: those whose label interval meets it leave, then the last `embargo` times of the rest. */
+export function before(rows: SplitRows, part: Range[], later: Range[], embargo: number): Range[] {
+  if (!later.length) return part.filter(([from, to]) => from < to)
+  const border = rows.time[later[0][0]]
+  const kept = part.flatMap(([from, to]) => runs(from, to, i => rows.end[i] < border))
+  return dropLastTimes(rows.time, kept, embargo)
+}
+
+function unusable({ label }: SplitRows, train: Range[]): { code: string; message: string; next: string } | undefined {
+  const n = size(train)
+  if (n < SMALLEST_TRAIN)
+    return {
+      code: 'TOO_FEW_ROWS',
+      message: `${n} training rows, at least ${SMALLEST_TRAIN} are needed`,
+      next: 'more bars, or fewer folds',
+    }
+  if (!label) return undefined
+  const first = label[train[0][0]]
+  if (!train.every(([from, to]) => label.subarray(from, to).every(value => value === first))) return undefined
+  return {
+    code: 'ONE_CLASS',
+    message: `all ${n} training rows have the label ${first}`,
+    next: 'another label threshold or horizon',
+  }
+}
+
+/** Number of rows in ranges. */
+export const size = (ranges: Range[]): number => ranges.reduce((total, [from, to]) => total + to - from, 0)
+
+/** The row numbers of ranges, in order. */
+export function indices(ranges: Range[]): Uint32Array {
+  const out = new Uint32Array(size(ranges))
+  let at = 0
+  for (const [from, to] of ranges) for (let i = from; i < to; i++) out[at++] = i
+  return out
+}
+
+/** First row of each distinct time within ranges, then the end of the last one. */
+function times(time: Float64Array, ranges: Range[]): number[] {
+  const first: number[] = []
+  let previous = Number.NaN
+  for (const [from, to] of ranges)
+    for (let i = from; i < to; i++)
+      if (time[i] !== previous) {
+        first.push(i)
+        previous = time[i]
+      }
+  first.push(ranges.length ? ranges.at(-1)![1] : 0)
+  return first
+}
+
+const distinct = (time: Float64Array, ranges: Range[]): number => times(time, ranges).length - 1
+
+function lastTimes(time: Float64Array, ranges: Range[], count: number): Range[] {
+  const first = times(time, ranges)
+  return count >= first.length - 1 ? ranges : clip(ranges, first[first.length - 1 - count], first.at(-1)!)
+}
+
+function dropLastTimes(time: Float64Array, ranges: Range[], count: number): Range[] {
+  const first = times(time, ranges)
+  return clip(ranges, 0, first[Math.max(0, first.length - 1 - count)])
+}
+
+function firstRowAt(time: Float64Array, value: number): number {
+  let [low, high] = [0, time.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (time[middle] < value) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+function nthRow(ranges: Range[], n: number): number {
+  let left = n
+  for (const [from, to] of ranges) {
+    if (left < to - from) return from + left
+    left -= to - from
+  }
+  return ranges.at(-1)![1] - 1
+}
+
+function clip(ranges: Range[], from: number, to: number): Range[] {
+  return ranges.map(([a, b]): Range => [Math.max(a, from), Math.min(b, to)]).filter(([a, b]) => a < b)
+}
+
+function merge(ranges: Range[]): Range[] {
+  const out: Range[] = []
+  for (const [from, to] of ranges) {
+    const last = out.at(-1)
+    if (last && last[1] === from) last[1] = to
+    else out.push([from, to])
+  }
+  return out
+}
+
+function runs(from: number, to: number, keep: (row: number) => boolean): Range[] {
+  const out: Range[] = []
+  for (let i = from; i < to; i++) {
+    if (!keep(i)) continue
+    const last = out.at(-1)
+    if (last && last[1] === i) last[1]++
+    else out.push([i, i + 1])
+  }
+  return out
+}
+
+const sum = (values: number[]) => Number(values.reduce((a, b) => a + b, 0).toFixed(12))

@@ -1,0 +1,170 @@
+// TRAIN: fits every candidate on every fold through the engine. A finished fit is found by its digest and not redone.
+import { randomBytes } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { readArrow } from '../base/arrow.ts'
+import { sha256 } from '../base/blobs.ts'
+import type { Context, EngineEvent } from '../base/context.ts'
+import { engineError } from '../base/errors.ts'
+import { jsonDigest } from '../base/table.ts'
+import type { Dataset } from './dataset.ts'
+import { engineDigest } from './engine.ts'
+import type { Candidate, Params } from './models.ts'
+import type { Fold, Range } from './split.ts'
+
+export interface Recipe {
+  kind: string
+  params: Params
+  seed: number
+}
+
+export interface FitRequest {
+  recipe: Recipe
+  rows: { train: Range[]; stop: Range[]; predict: Range[] }
+  /** Boosting rounds, nothing chosen by early stopping; null lets the parameters decide. */
+  iterations?: number | null
+  /** Also writes model.onnx and the family's native file. */
+  export?: boolean
+}
+
+/** A finished fit: a folder with `predictions.arrow` (and the model when exported), described by its `fit.json`. */
+export interface Fit {
+  digest: string
+  folder: string
+  artefacts: { name: string; sha256: string; bytes: number }[]
+  iterations: number | null
+  importances: Record<string, number> | null
+  metrics: Record<string, number | null>
+  seconds: number
+  cpu_seconds: number
+  peak_memory_mb: number
+  warnings: string[]
+  /** Found finished, not fitted now. */
+  cached: boolean
+}
+
+export interface Trained extends Candidate {
+  /** One per fold, in time order. */
+  fits: Fit[]
+}
+
+/** Fits candidates x folds, each predicting its fold's validation rows. */
+export async function train(
+  dataset: Dataset,
+  candidates: Candidate[],
+  seed: number,
+  context: Context,
+): Promise<Trained[]> {
+  const { folds } = dataset.split
+  const total = candidates.length * folds.length
+  const started = context.now()
+  let done = 0
+  const one = async ({ kind, params, id }: Candidate, fold: Fold) => {
+    const fit = await fitOnce(dataset, { recipe: { kind, params, seed }, rows: rowsOf(params, fold) }, context)
+    done++
+    const left = (((context.now() - started) / done) * (total - done)) / 1000
+    context.log.progress(`train  ${done}/${total} fits, ${id} fold ${fold.index + 1}, about ${left.toFixed(0)} s left`)
+    for (const warning of fit.warnings) context.log.debug(warning, { candidate: id, fold: fold.index })
+    return fit
+  }
+  // Folds of one family stand together, so that a process finds the matrix it has quantised; slow families first, so that none is left for the end.
+  const order = [...candidates].sort((a, b) => SLOWEST.indexOf(a.kind) - SLOWEST.indexOf(b.kind))
+  const jobs = new Map<string, Promise<Fit>[]>(order.map(({ id }) => [id, []]))
+  for (const fold of folds) for (const candidate of order) jobs.get(candidate.id)!.push(one(candidate, fold))
+  await Promise.all([...jobs.values()].flat())
+  return Promise.all(
+    candidates.map(async candidate => ({ ...candidate, fits: await Promise.all(jobs.get(candidate.id)!) })),
+  )
+}
+
+const SLOWEST = ['random_forest', 'catboost', 'xgboost', 'lightgbm', 'logistic']
+
+/** A model that stops early is fitted on the fold's first 85 % and stopped by the rest; any other on all of it. */
+export function rowsOf(params: Params, fold: Fold, predict: Range[] = fold.valid): FitRequest['rows'] {
+  return params.early_stopping_rounds
+    ? { train: fold.fit, stop: fold.stop, predict }
+    : { train: fold.train, stop: [], predict }
+}
+
+/** One fit by the engine, or the finished one with the same digest. */
+export async function fitOnce(
+  dataset: Dataset,
+  request: FitRequest,
+  context: Context,
+  onEvent?: (event: EngineEvent) => void,
+): Promise<Fit> {
+  const { recipe, rows, iterations = null } = request
+  const method = request.export ? 'export' : 'fit'
+  const digest = jsonDigest({ engine: engineDigest(), dataset: dataset.digest, method, recipe, rows, iterations })
+  const folder = join(context.home, 'cache', 'fits', digest)
+  const found = readFit(folder)
+  if (found) return { ...found, cached: true }
+
+  const out = join(context.home, 'cache', 'fits', `.${digest.slice(0, 16)}.${randomBytes(4).toString('hex')}.tmp`)
+  mkdirSync(out, { recursive: true })
+  try {
+    const warnings: string[] = []
+    const { digest: id, path, features, task, classes } = dataset
+    const done = await context.engine.request<Omit<Fit, 'digest' | 'folder' | 'warnings' | 'cached'>>(
+      method,
+      { dataset: { digest: id, path, features, label: 'label', task, classes }, model: recipe, rows, iterations, out },
+      {
+        affinity: jsonDigest({ id, kind: recipe.kind, train: rows.train, stop: rows.stop }),
+        onEvent: event => {
+          if (event.event === 'warning') warnings.push(`${event.code}: ${event.message}`)
+          onEvent?.(event)
+        },
+      },
+    )
+    const { artefacts, metrics, importances, seconds, cpu_seconds, peak_memory_mb } = done
+    const fit = {
+      digest,
+      artefacts,
+      iterations: done.iterations,
+      importances,
+      metrics,
+      seconds,
+      cpu_seconds,
+      peak_memory_mb,
+      warnings,
+    }
+    // The description comes last; what has none, or does not agree with it, is no finished fit, so the cache needs no fsync.
+    writeFileSync(join(out, 'fit.json'), JSON.stringify(fit))
+    rmSync(folder, { recursive: true, force: true })
+    renameSync(out, folder)
+    return { ...fit, folder, cached: false }
+  } catch (error) {
+    rmSync(out, { recursive: true, force: true })
+    throw error
+  }
+}
+
+function readFit(folder: string): Omit<Fit, 'cached'> | undefined {
+  const path = join(folder, 'fit.json')
+  if (!existsSync(path)) return undefined
+  try {
+    const fit = JSON.parse(readFileSync(path, 'utf8'))
+    const whole = fit.artefacts.every(
+      (file: { name: string; sha256: string }) => sha256(readFileSync(join(folder, file.name))) === file.sha256,
+    )
+    return whole ? { ...fit, folder } : undefined
+  } catch {
+    return undefined // a damaged entry of the cache is fitted again
+  }
+}
+
+/** Probability of the last class for every predicted row, float32, in row order; `onnx` reads what onnxruntime gave the engine. */
+export async function probabilities(
+  fit: Fit,
+  classes: number,
+  source: 'native' | 'onnx' = 'native',
+): Promise<Float32Array> {
+  const name = `${source === 'onnx' ? 'onnx_' : ''}p${classes - 1}`
+  const values = (await readArrow(join(fit.folder, 'predictions.arrow'))).get(name)
+  if (!(values instanceof Float32Array))
+    throw engineError(
+      'ENGINE_PROTOCOL',
+      `predictions.arrow of fit ${fit.digest.slice(0, 12)} has no float32 column ${name}`,
+    )
+  return values
+}
