@@ -1,0 +1,151 @@
+"""The messages, one JSON object per line; protocol/engine.schema.json says the same for the other side. Knows no models."""
+
+import os
+import threading
+from importlib import metadata
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+VERSION = 1
+
+Name = Annotated[str, msgspec.Meta(min_length=1)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Ranges = list[tuple[Count, Count]]  # half-open: [[0, 1300], [1310, 1400]]
+Rows = Ranges | Name  # or the path of an Arrow file with one uint32 column of row numbers
+
+
+class Struct(msgspec.Struct, forbid_unknown_fields=True):
+    pass
+
+
+class Dataset(Struct):
+    digest: Name
+    path: Name
+    features: list[Name]
+    label: Name
+    task: Literal["binary", "multiclass", "regression"]
+    classes: list[float] = []  # label values in the order of the predicted columns
+
+
+class Model(Struct):
+    kind: Name
+    params: dict[str, Any] = {}
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 0
+
+
+class Parts(Struct):
+    train: Rows
+    stop: Rows = []  # early stopping only
+    predict: Rows = []
+
+
+class Hello(Struct, tag="hello", tag_field="method"):
+    id: Name
+
+
+class Stop(Struct, tag="stop", tag_field="method"):
+    id: Name
+
+
+class Fit(Struct, tag="fit", tag_field="method"):
+    id: Name
+    dataset: Dataset
+    model: Model
+    rows: Parts
+    out: Name
+    iterations: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
+class Export(Fit, tag="export", tag_field="method"):
+    """The fit done again (equal seeds give equal bits), and the model written as ONNX and in its own format."""
+
+
+Request = Hello | Fit | Export | Stop
+
+
+class Failure(Exception):
+    """Ends the request, not the engine. `code` is stable; `reason` is one line for people."""
+
+    def __init__(self, code: str, reason: str):
+        super().__init__(f"{code}: {reason}")
+        self.code, self.reason = code, reason
+
+
+class Stopped(Exception):
+    """Raised at a safe point of a fit once the engine has been asked to stop."""
+
+
+def decode(line: bytes) -> Request:
+    """One request of a line; anything else is a BAD_REQUEST."""
+    try:
+        request = msgspec.json.decode(line, type=Request)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Failure("BAD_REQUEST", str(error)) from None
+    if isinstance(request, Fit):
+        check(request)
+    return request
+
+
+def check(request: Fit) -> None:
+    """What the types do not say."""
+    task, classes = request.dataset.task, request.dataset.classes
+    wanted = {"binary": len(classes) == 2, "multiclass": len(classes) > 2, "regression": not classes}
+    if not wanted[task] or len(set(classes)) < len(classes):
+        raise Failure("BAD_REQUEST", f"task {task} does not go with classes {classes}")
+    names = request.dataset.features
+    if not names or len(set(names)) < len(names):
+        raise Failure("BAD_REQUEST", "features must be named, each once")
+
+
+def id_of(line: bytes) -> str | None:
+    """The id of a line that is no valid request, where it has one, so that whoever waits for it is answered."""
+    try:
+        found = msgspec.json.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    found = found.get("id") if isinstance(found, dict) else None
+    return found if isinstance(found, str) else None
+
+
+class Events:
+    """Writes events to the descriptor that is the real stdout. Whole lines only, from any thread; NaN and infinities become null."""
+
+    def __init__(self, descriptor: int):
+        self._descriptor = descriptor
+        self._lock = threading.Lock()
+
+    def emit(self, id: str | None, event: str, **fields: Any) -> None:
+        line = memoryview(msgspec.json.encode({"id": id, "event": event, **fields}) + b"\n")
+        with self._lock:
+            while line:
+                line = line[os.write(self._descriptor, line) :]
+
+
+DISTRIBUTIONS = {
+    "numpy": ["numpy"],
+    "pyarrow": ["pyarrow"],
+    "sklearn": ["scikit-learn"],
+    "xgboost": ["xgboost-cpu", "xgboost"],
+    "lightgbm": ["lightgbm"],
+    "catboost": ["catboost"],
+    "onnx": ["onnx"],
+    "onnxruntime": ["onnxruntime"],
+    "msgspec": ["msgspec"],
+}
+
+
+def versions() -> dict[str, str | None]:
+    """Installed versions, read from metadata: nothing is imported, so this takes milliseconds. None: not installed."""
+    import platform
+
+    return {"python": platform.python_version()} | {name: version(names) for name, names in DISTRIBUTIONS.items()}
+
+
+def version(distributions: list[str]) -> str | None:
+    for name in distributions:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            pass
+    return None
