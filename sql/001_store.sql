@@ -73,3 +73,14 @@ create table alias_moves (
   reason text not null,
   moved integer not null
 );
+
+-- Every verdict looks at test rows; later looks at the same bars are worth less.
+create table looks (
+  id integer primary key,
+  run text not null references runs (id),
+  symbols text not null,
+  timeframe text not null,
+  test_from integer not null,
+  test_to integer not null,
+  looked integer not null
+);

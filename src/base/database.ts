@@ -63,6 +63,16 @@ export interface Schema {
     reason: string
     moved: number
   }
+  looks: {
+    id: Generated<number>
+    run: string
+    /** JSON list, sorted. */
+    symbols: string
+    timeframe: string
+    test_from: number
+    test_to: number
+    looked: number
+  }
 }
 
 export type Database = Kysely<Schema>
