@@ -5,7 +5,7 @@ import { type Document, isMap, isPair, isScalar, LineCounter, type Node, parseDo
 import { z } from 'zod'
 import { SluiceError, usageError } from './base/errors.ts'
 import { nearest } from './base/nearest.ts'
-import { dataSchema } from './data/schema.ts'
+import { dataConfig } from './data/schema.ts'
 import { featuresSchema } from './features/catalog.ts'
 import { labelSchema } from './features/labels.ts'
 import { modelsSchema } from './learn/models.ts'
@@ -27,7 +27,7 @@ const schema = z
       .max(2 ** 31 - 1)
       .default(42),
     task: z.enum(['binary']).default('binary'),
-    data: dataSchema,
+    data: dataConfig,
     features: featuresSchema,
     label: labelSchema,
     split: splitSchema.prefault({}),
@@ -51,7 +51,9 @@ const schema = z
       })
   })
 
-export type Config = z.infer<typeof schema>
+type Parsed = z.infer<typeof schema>
+
+export type Config = Parsed & { data: { table: string } }
 
 export interface LoadedConfig {
   config: Config
@@ -95,8 +97,8 @@ export function loadConfig(path: string, overrides: string[] = []): LoadedConfig
         ({ keys, value }) => `${place(offsetOf(document, { path: keys }))}: ${keys.join('.')}: ${value} does not exist`,
       ),
     )
-  config.data.table ??= config.name
-  return { config, file, text }
+  const { data } = config
+  return { config: { ...config, data: { ...data, table: data.table ?? config.name } }, file, text }
 }
 
 function readText(file: string, shown: string): string {
@@ -144,12 +146,18 @@ const defaultName = (file: string) =>
     .slice(0, 64) || 'model'
 
 /** Makes source paths absolute; gives those that do not exist. */
-function resolvePaths(config: Config, folder: string): { keys: string[]; value: string }[] {
-  const source = config.data.source as { path?: string }
-  if (typeof source.path !== 'string') return []
-  const value = source.path
-  source.path = resolve(folder, value)
-  return existsSync(source.path) ? [] : [{ keys: ['data', 'source', 'path'], value }]
+function resolvePaths(config: Parsed, folder: string): { keys: string[]; value: string }[] {
+  const { source } = config.data
+  if (source.kind !== 'file') return []
+  const missing: { keys: string[]; value: string }[] = []
+  const absolute = (value: string, ...keys: string[]) => {
+    const path = resolve(folder, value)
+    if (!existsSync(path)) missing.push({ keys: ['data', 'source', ...keys], value })
+    return path
+  }
+  if (source.path) source.path = absolute(source.path, 'path')
+  source.paths = source.paths?.map((path, i) => absolute(path, 'paths', String(i)))
+  return missing
 }
 
 type Issue = z.core.$ZodIssue

@@ -4,7 +4,8 @@ import { type ArrowValues, readArrow, writeArrow } from '../base/arrow.ts'
 import type { Context } from '../base/context.ts'
 import { dataError } from '../base/errors.ts'
 import { kolmogorovSmirnov } from '../base/statistics.ts'
-import { jsonDigest } from '../base/table.ts'
+import { jsonDigest, type Table, takeRows } from '../base/table.ts'
+import { writeTable } from '../data/files.ts'
 import type { Features } from '../features/build.ts'
 import { indices, type Range, type Split, type SplitConfig, size, split } from './split.ts'
 
@@ -22,7 +23,7 @@ export interface Dataset {
   path: string
   rows: number
   features: string[]
-  /** Features with missing values among the training rows: the only ones that may be null when served. */
+  /** Features with a missing value in some row: the only ones that may be null when served. */
   nullable: string[]
   task: Task
   classes: number[]
@@ -33,6 +34,14 @@ export interface Dataset {
   split: Split
   warnings: string[]
 }
+
+/** What a dataset is found by. */
+export const datasetInputs = (built: Features, config: SplitConfig) => ({
+  version: VERSION,
+  features: built.digest,
+  label: built.label,
+  split: config,
+})
 
 /**
  * Keeps the rows that have every feature's warm-up behind them and a label, as float32, and splits them.
@@ -61,7 +70,7 @@ export async function freeze(built: Features, config: SplitConfig, context: Cont
   const rows = { time: take(time), end: take(labelEnds(time, symbol, built.horizon)), label: take(label) }
   checkBinary(rows.label, built.label)
   const parts = split(rows, config)
-  const digest = jsonDigest({ version: VERSION, features: built.digest, label: built.label, split: config })
+  const digest = jsonDigest(datasetInputs(built, config))
   const path = join(context.home, 'cache', 'datasets', `${digest}.arrow`)
   await writeArrow(path, [
     { name: 'time', values: rows.time },
@@ -72,13 +81,12 @@ export async function freeze(built: Features, config: SplitConfig, context: Cont
     ...(symbol ? [{ name: 'symbol', values: Array.from(kept, row => symbol[row]) }] : []),
     ...rounded.map((values, i) => ({ name: built.features[i], values })),
   ])
-  const train = indices(parts.train)
   return {
     digest,
     path,
     rows: kept.length,
     features: built.features,
-    nullable: built.features.filter((_, i) => train.some(row => Number.isNaN(rounded[i][row]))),
+    nullable: built.features.filter((_, i) => rounded[i].some(Number.isNaN)),
     task: 'binary',
     classes: [0, 1],
     horizon: built.horizon,
@@ -90,7 +98,7 @@ export async function freeze(built: Features, config: SplitConfig, context: Cont
 }
 
 /** Rows of each symbol from the first one on at which every feature has had a value. */
-function warm(features: Float64Array[], symbol: (string | null)[] | undefined, rows: number): Int32Array {
+export function warm(features: Float64Array[], symbol: (string | null)[] | undefined, rows: number): Int32Array {
   const waiting = new Map<string | null, Set<number>>()
   const ready: number[] = []
   for (let row = 0; row < rows; row++) {
@@ -183,6 +191,28 @@ function alike(names: string[], columns: Float32Array[], parts: Split): string[]
 
 /** The columns of a dataset by name. */
 export const readDataset = (dataset: Dataset): Promise<Map<string, ArrowValues>> => readArrow(dataset.path)
+
+/** Writes train.parquet, val.parquet and test.parquet: time, symbol where there are several, the float32 features and the label. */
+export async function writeParts(dataset: Dataset, folder: string, context: Context): Promise<string[]> {
+  const columns = await readDataset(dataset)
+  const names = ['time', ...(columns.has('symbol') ? ['symbol'] : []), ...dataset.features, 'label']
+  const whole: Table = {
+    rows: dataset.rows,
+    columns: names.map(name => {
+      const values = columns.get(name)!
+      if (Array.isArray(values)) return { name, type: 'string', values }
+      return { name, type: name === 'time' ? 'time' : 'number', values: Float64Array.from(values) }
+    }),
+  }
+  const { train, valid, test } = dataset.split
+  const parts = Object.entries({ train, val: valid, test }).filter(([, ranges]) => ranges.length)
+  const write = async ([name, ranges]: [string, Range[]]) => {
+    const path = join(folder, `${name}.parquet`)
+    await writeTable(takeRows(whole, indices(ranges)), path, context.signal)
+    return path
+  }
+  return Promise.all(parts.map(write))
+}
 
 /** Rows per part, as reported. */
 export const partSizes = ({ train, valid, test, purged }: Split) => ({

@@ -245,7 +245,7 @@ function parse(line: string): Message | undefined {
 }
 
 /** Failures that the rows caused, not the engine. */
-const DATA_CODES = new Set(['ONE_CLASS', 'NO_ROWS', 'NOT_FINITE'])
+const DATA_CODES = new Set(['ONE_CLASS', 'CLASS_ABSENT', 'UNKNOWN_CLASS', 'NO_ROWS', 'DATASET_CORRUPT'])
 
 function failure(job: Job, { code, reason }: { code?: unknown; reason?: unknown }, worker: Worker): SluiceError {
   const make = DATA_CODES.has(String(code)) ? dataError : engineError

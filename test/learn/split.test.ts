@@ -84,7 +84,7 @@ describe('folds', () => {
     const { folds, warnings } = split(series(1000, 25), config({ folds: 6 }))
     expect(folds.map(fold => size(fold.train))).toEqual([175, 300, 425, 550, 675])
     expect(warnings).toEqual(['a fold drops out: 50 training rows, at least 100 are needed'])
-    expect(() => split(series(150, 25), config())).toThrow('the last fold cannot be trained: 80 training rows')
+    expect(() => split(series(140, 5), config())).toThrow('the last fold cannot be trained: 93 training rows')
   })
 
   it('drop out with a warning where the training rows hold one class', () => {

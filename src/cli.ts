@@ -1,0 +1,191 @@
+// The command line: what there is to type, and what a failure looks like. What the commands do is in commands.ts.
+import { Command, CommanderError, Option } from 'commander'
+import { EXIT, messageOf, SluiceError } from './base/errors.ts'
+import type * as Commands from './commands.ts'
+
+export interface Options {
+  config: string
+  home?: string
+  json?: boolean
+  quiet?: boolean
+  set: string[]
+  [name: string]: unknown
+}
+
+export interface Surroundings {
+  env: NodeJS.ProcessEnv
+  signal: AbortSignal
+}
+
+/** What a command gives back: the contract's JSON, the same for a person, and an exit code other than 0 where a gate refused. */
+export interface Answer {
+  /** Undefined: the command has written what there is. */
+  json?: unknown
+  text: string
+  exit?: number
+}
+
+/** Commands load their code when they run: `--help` answers at once. */
+const command =
+  (name: keyof typeof Commands) =>
+  async (options: Options, surroundings: Surroundings): Promise<Answer> =>
+    (await import('./commands.ts'))[name](options, surroundings)
+
+/** How long a stopped command may tidy up before it is ended. */
+const GRACE_MS = 1500
+
+/** Parses and performs; sets process.exitCode. */
+export async function main(argv: string[]): Promise<void> {
+  const program = buildProgram()
+  try {
+    await program.parseAsync(argv, { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    process.exitCode = error.exitCode === 0 ? 0 : EXIT.usage
+  }
+}
+
+function buildProgram(): Command {
+  const program = new Command('sluice')
+    .description('From raw candles to a model that has earned its place in production.')
+    .exitOverride()
+    .showHelpAfterError('(add --help for the options)')
+
+  const add = (
+    parent: Command,
+    signature: string,
+    description: string,
+    name: keyof typeof Commands,
+    { config = false } = {},
+  ) => {
+    const made = parent.command(signature).description(description)
+    if (config)
+      made
+        .requiredOption('-c, --config <file>', 'the YAML file')
+        .option('--set <key=value>', 'overrides a key of the config; may be repeated', collect, [])
+    made
+      .option('--home <dir>', 'where state lives (default: .sluice beside the config)')
+      .option('--json', 'one JSON document on stdout')
+      .option('--quiet', 'no progress')
+    made.action((...args: unknown[]) => {
+      const names = made.registeredArguments.map(argument => argument.name())
+      const values = Object.fromEntries(names.map((argument, i) => [argument, args[i]]))
+      return perform(command(name), { ...values, ...(made.opts() as Options), set: made.opts().set ?? [] })
+    })
+    return made
+  }
+
+  add(program, 'init', 'writes a working, commented config', 'init')
+    .argument('[preset]', 'market')
+    .argument('[dir]', 'where to write it')
+    .option('--data <file>', 'a file of candles: its header tells columns, timeframe and bars per year')
+  add(program, 'doctor', 'checks Node, Python, the engine, the store and the disk', 'doctor')
+  const config = program.command('config').description('the configuration')
+  add(config, 'show', 'the resolved config, with defaults', 'showConfig', { config: true })
+  add(program, 'ingest', 'source -> table version', 'ingest', { config: true })
+  add(program, 'build', 'features and label', 'build', { config: true }).option(
+    '--out <file>',
+    'writes a row per bar as .csv or .parquet',
+  )
+  add(program, 'dataset', 'rows, split, purge; train/val/test files on request', 'dataset', { config: true }).option(
+    '--out <dir>',
+    'writes train.parquet, val.parquet and test.parquet',
+  )
+  add(program, 'train', 'fits the grid', 'train', { config: true })
+  add(program, 'run', 'the whole story: ingest, build, dataset, train, select, gate, register, deploy', 'run', {
+    config: true,
+  })
+  add(program, 'audit', 'look-ahead and leak audits', 'audit', { config: true })
+
+  add(program, 'backtest', 'trades, costs and equity of signals on candles', 'backtest')
+    .requiredOption('--candles <file>', 'candles, CSV or Parquet')
+    .requiredOption('--signals <file>', 'columns time and signal (1, 0, -1), known at the close of the bar')
+    .addOption(new Option('--fill <when>').choices(['next_open', 'close']).default('next_open'))
+    .option('--fee <fraction>', 'of the filled value, each side', Number, 0)
+    .option('--slippage <fraction>', 'buys at price x (1+s), sells at price x (1-s)', Number, 0)
+    .addOption(new Option('--units <kind>').choices(['fractional', 'whole']).default('fractional'))
+    .option('--cash <amount>', 'at the start', Number, 1_000_000)
+    .addOption(new Option('--mode <mode>').choices(['long', 'long_short']).default('long'))
+    .addOption(new Option('--accounting <kind>').choices(['units', 'returns']).default('units'))
+    .option('--periods-per-year <n>', "default: the candles' mean bars per year", Number)
+    .option('--out <file>', 'writes the equity as .csv or .parquet')
+  add(program, 'metrics', 'metrics of a file of truths and predictions', 'metrics')
+    .addOption(new Option('--task <task>').choices(['binary', 'multiclass', 'regression']).makeOptionMandatory())
+    .requiredOption('--input <file>', 'y_true and y_score, y_score_<class> or y_pred')
+    .option('--threshold <p>', 'predicted 1 when y_score >= p', Number, 0.5)
+  add(program, 'report', 'the HTML report of a run', 'report')
+    .argument('<run>', 'its id, or the beginning of it')
+    .option('--out <file>', 'where to write it')
+
+  const runs = program.command('runs').description('what has been run')
+  add(runs, 'list', 'newest first', 'listRuns')
+  add(runs, 'show', 'one run with its steps', 'showRun').argument('<run>')
+
+  const models = program.command('models').description('registered versions and their aliases')
+  add(models, 'list', 'every version', 'listModels').argument('[name]')
+  add(models, 'show', 'manifest of one version', 'showModel').argument('<model>', 'name, name@version or name@alias')
+  add(models, 'promote', 'moves an alias to a version', 'promoteModel')
+    .argument('<model>', 'name@version')
+    .option('--alias <alias>', 'which', 'champion')
+    .option('--reason <text>', 'why', 'promoted by hand')
+    .option('--force', 'also a version that a gate refused')
+  add(models, 'rollback', 'moves an alias back to where it was', 'rollbackModel')
+    .argument('<name>')
+    .option('--alias <alias>', 'which', 'champion')
+  add(models, 'verify', 'signature and digests of a version', 'verifyModel')
+    .argument('<model>')
+    .option('-c, --config <file>', 'a config that lists trusted keys')
+
+  add(program, 'predict', 'scores a file of candles or of feature columns', 'predict')
+    .option('-c, --config <file>', 'a config that lists trusted keys')
+    .requiredOption('--model <name>', 'name, name@version or name@alias')
+    .requiredOption('--input <file>', '.csv or .parquet')
+    .requiredOption('--out <file>', '.csv or .parquet')
+  add(program, 'serve', 'answers predictions over HTTP', 'serve', { config: true })
+    .option('--port <n>', 'default: that of the config', Number)
+    .option('--host <address>', 'default: that of the config')
+
+  const engine = program.command('engine').description("the engine's Python environment")
+  add(engine, 'install', 'installs a group of dependencies', 'installEngine').argument('<group>', 'core, dev')
+  add(engine, 'check', 'is it there, and which versions', 'checkEngine')
+  return program
+}
+
+const collect = (value: string, all: string[]) => [...all, value]
+
+async function perform(
+  run: (options: Options, surroundings: Surroundings) => Promise<Answer>,
+  options: Options,
+): Promise<void> {
+  const abort = new AbortController()
+  const stop = () => {
+    if (abort.signal.aborted) process.exit(EXIT.interrupted)
+    abort.abort()
+    setTimeout(() => process.exit(EXIT.interrupted), GRACE_MS).unref()
+  }
+  process.on('SIGINT', stop).on('SIGTERM', stop)
+  try {
+    const { json, text, exit = 0 } = await run(options, { env: process.env, signal: abort.signal })
+    if (!options.json) {
+      if (text) process.stdout.write(`${text}\n`)
+    } else if (json !== undefined) process.stdout.write(`${JSON.stringify(json)}\n`)
+    process.exitCode = exit
+  } catch (error) {
+    process.exitCode = explain(error, options)
+  } finally {
+    process.off('SIGINT', stop).off('SIGTERM', stop)
+  }
+}
+
+/** Says what went wrong in a few lines and gives the exit code; a stack goes to the log only. */
+function explain(error: unknown, { json }: Options): number {
+  const known = error instanceof SluiceError ? error : undefined
+  const code = known?.code ?? 'UNEXPECTED'
+  process.stderr.write(`error ${code}: ${messageOf(error)}\n${known?.next ? `next: ${known.next}\n` : ''}`)
+  if (!known) process.stderr.write('this is a fault of sluice, not of your input\n')
+  if (json)
+    process.stdout.write(
+      `${JSON.stringify({ error: { code, message: messageOf(error), next: known?.next, detail: known?.detail } })}\n`,
+    )
+  return known?.exit ?? EXIT.unexpected
+}

@@ -1,0 +1,171 @@
+// Tables in files that a user names: CSV and Parquet, read with their types and written whole or not at all.
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, renameSync, rmSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { writeAtomic } from '../base/blobs.ts'
+import { dataError } from '../base/errors.ts'
+import type { Column, ColumnType, Table } from '../base/table.ts'
+import { isoTime } from '../base/time.ts'
+import { arrange, candleTable, checkValues } from './candles.ts'
+import { csvCell, fieldText, scanCsv } from './csv.ts'
+import { isNull, numberReader } from './number.ts'
+import { parquetColumns, type StoredType, scanParquet, writeParquet } from './parquet.ts'
+import { badRows } from './quarantine.ts'
+import { type ColumnNames, dataConfig, type FileSource } from './schema.ts'
+import { formatOf, readFileSource } from './source/file.ts'
+import { KIND, readTime } from './timestamp.ts'
+
+/**
+ * Candles of a file that a command takes directly, by the contract of `ingest` but without a quarantine: a bad row is an error.
+ * Errors: BAD_ROW, EMPTY_INPUT and those of the file source.
+ */
+export async function readCandles(
+  path: string,
+  {
+    columns = {},
+    signal = new AbortController().signal,
+    now = Date.now,
+  }: { columns?: ColumnNames; signal?: AbortSignal; now?: () => number } = {},
+): Promise<Table> {
+  const config = dataConfig.parse({ source: { kind: 'file', path, columns } }).source as FileSource
+  const { rows } = await readFileSource(config, { signal, now })
+  checkValues(rows)
+  const { order, winners } = arrange(rows)
+  const bad = badRows(rows, winners, [path])
+  if (bad) throw bad
+  return candleTable(rows, order)
+}
+
+/** A table from any CSV or Parquet file. In CSV a column is `number` or `time` if all its values are, else `string`; an empty value is missing. */
+export async function readColumns(path: string, signal?: AbortSignal): Promise<Table> {
+  return formatOf(path) === 'csv' ? readCsvColumns(path, signal) : readParquetColumns(path, signal)
+}
+
+const COLUMN_TYPES: Record<StoredType, ColumnType> = {
+  timestamp: 'time',
+  date: 'time',
+  number: 'number',
+  string: 'string',
+  other: 'string',
+}
+
+async function readParquetColumns(path: string, signal?: AbortSignal): Promise<Table> {
+  const stored = await parquetColumns(path)
+  const chunks: (Float64Array | (string | null)[])[][] = stored.map(() => [])
+  let rows = 0
+  await scanParquet(
+    path,
+    stored,
+    (columns, count) => {
+      for (const [i, values] of columns.entries()) chunks[i].push(values)
+      rows += count
+    },
+    { signal },
+  )
+  const columns = stored.map(({ name, type }, i): Column => {
+    if (COLUMN_TYPES[type] === 'string')
+      return { name, type: 'string', values: chunks[i].flatMap(values => [...values] as string[]) }
+    const values = new Float64Array(rows)
+    let at = 0
+    for (const chunk of chunks[i] as Float64Array[]) {
+      values.set(chunk, at)
+      at += chunk.length
+    }
+    return { name, type: COLUMN_TYPES[type], values }
+  })
+  return { rows, columns }
+}
+
+const readNumber = numberReader({ decimal: '.', thousands: null })
+
+/** Two passes: one to learn the types and the number of rows, one to read. */
+async function readCsvColumns(path: string, signal?: AbortSignal): Promise<Table> {
+  const columns: Column[] = []
+  let rows = -1
+  await scanCsv(
+    path,
+    ',',
+    record => {
+      if (rows++ < 0) {
+        for (let i = 0; i < record.fields; i++)
+          columns.push({ name: fieldText(record, i).trim(), type: 'number', values: [] })
+        return
+      }
+      if (record.broken || record.fields !== columns.length)
+        throw dataError('BAD_ROW', `${path}:${record.line} has ${record.fields} fields, the header ${columns.length}`)
+      for (const [i, column] of columns.entries()) column.type = narrowed(column.type, typeOf(record, i), rows)
+    },
+    signal,
+  )
+  if (rows < 1) throw dataError('EMPTY_INPUT', `${path} has no rows`)
+  for (const column of columns) column.values = column.type === 'string' ? [] : new Float64Array(rows)
+  let row = -1
+  const cell = { value: NaN, kind: KIND.invalid as number }
+  await scanCsv(
+    path,
+    ',',
+    record => {
+      if (row++ < 0) return
+      const { bytes, starts, ends } = record
+      for (const [i, { type, values }] of columns.entries()) {
+        if (!(values instanceof Float64Array)) values.push(fieldText(record, i) || null)
+        else if (type === 'number') values[row - 1] = readNumber(bytes, starts[i], ends[i])
+        else {
+          readTime(bytes, starts[i], ends[i], readNumber, cell)
+          values[row - 1] = cell.kind === KIND.invalid ? NaN : cell.value
+        }
+      }
+    },
+    signal,
+  )
+  return { rows, columns }
+}
+
+type CellType = ColumnType | 'missing'
+
+function typeOf(record: Parameters<typeof fieldText>[0], i: number): CellType {
+  const { bytes, starts, ends } = record
+  if (!Number.isNaN(readNumber(bytes, starts[i], ends[i]))) return 'number'
+  if (isNull(fieldText(record, i))) return 'missing'
+  const cell = { value: NaN, kind: KIND.invalid as number }
+  readTime(bytes, starts[i], ends[i], readNumber, cell)
+  return cell.kind === KIND.invalid ? 'string' : 'time'
+}
+
+/** The type that holds all values so far; `number` is what a column starts as, so a first time may still change it. */
+function narrowed(type: ColumnType, cell: CellType, row: number): ColumnType {
+  if (cell === 'missing' || cell === type) return type
+  return row === 1 && type === 'number' && cell === 'time' ? 'time' : 'string'
+}
+
+/** Writes `.csv` or `.parquet`, by the name: times as ISO in CSV and ms timestamps in Parquet, numbers in their shortest exact form, missing values empty. */
+export async function writeTable(table: Table, path: string, signal?: AbortSignal): Promise<void> {
+  if (formatOf(path) === 'csv') return writeAtomic(path, csvBytes(table))
+  mkdirSync(dirname(path), { recursive: true })
+  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`)
+  try {
+    await writeParquet(table, temporary, signal)
+    renameSync(temporary, path)
+  } finally {
+    rmSync(temporary, { force: true })
+  }
+}
+
+const ROWS_AT_ONCE = 10_000
+
+function csvBytes({ rows, columns }: Table): Buffer {
+  const pieces = [Buffer.from(`${columns.map(({ name }) => csvCell(name)).join(',')}\n`)]
+  for (let from = 0; from < rows; from += ROWS_AT_ONCE) {
+    let text = ''
+    for (let row = from; row < Math.min(rows, from + ROWS_AT_ONCE); row++)
+      text += `${columns.map(column => cellText(column, row)).join(',')}\n`
+    pieces.push(Buffer.from(text))
+  }
+  return Buffer.concat(pieces)
+}
+
+function cellText({ type, values }: Column, row: number): string {
+  const value = values[row]
+  if (value === null || Number.isNaN(value)) return ''
+  return typeof value === 'string' ? csvCell(value) : type === 'time' ? isoTime(value) : String(value)
+}

@@ -1,0 +1,74 @@
+// Which column of a source is which of ours. Never a guess between two.
+import { dataError } from '../base/errors.ts'
+import { CANDLE_COLUMNS, type CandleColumn, type ColumnNames } from './schema.ts'
+
+/** Position of each of our columns in the source; -1 is a column that the source does not have. */
+export type ColumnPlaces = Record<CandleColumn, number>
+
+/** Common spellings, lower case, words joined by `_`. `` and `index` are what pandas writes for an index without a name. */
+const SPELLINGS: Record<CandleColumn, string[]> = {
+  time: ['time', 'timestamp', 'ts', 't', 'date', 'datetime', 'date_time', 'open_time', 'opentime', 'unix'],
+  open: ['open', 'o', 'open_price'],
+  high: ['high', 'h', 'high_price'],
+  low: ['low', 'l', 'low_price'],
+  close: ['close', 'c', 'close_price'],
+  volume: ['volume', 'vol', 'v'],
+  symbol: ['symbol', 'ticker', 'tic', 'pair', 'instrument'],
+}
+const INDEX = ['', 'index', 'unnamed:_0']
+
+/**
+ * Finds our columns in a header, by `names` (ours to theirs) or a common spelling, whatever its case and spaces.
+ * Errors: MISSING_COLUMN, AMBIGUOUS_COLUMN, DUPLICATE_COLUMN.
+ */
+export function placeColumns(header: string[], names: ColumnNames, file: string): ColumnPlaces {
+  const spelled = header.map(spelling)
+  const places = {} as ColumnPlaces
+  const missing: string[] = []
+  for (const ours of CANDLE_COLUMNS) {
+    const place = names[ours] === null ? -1 : placeOf(ours, header, spelled, names[ours], file)
+    places[ours] = place
+    if (place < 0 && ours !== 'symbol' && names[ours] !== null) missing.push(ours)
+  }
+  if (missing.length) throw missingColumns(missing, header, file)
+  return places
+}
+
+function placeOf(
+  ours: CandleColumn,
+  header: string[],
+  spelled: string[],
+  theirs: string | null | undefined,
+  file: string,
+): number {
+  const wanted = theirs ? [spelling(theirs)] : SPELLINGS[ours]
+  let found = spelled.flatMap((name, i) => (wanted.includes(name) ? [i] : []))
+  if (theirs && found.length > 1) found = found.filter(i => header[i].trim() === theirs.trim())
+  if (ours === 'time' && !theirs && !found.length && INDEX.includes(spelled[0])) return 0
+  if (found.length <= 1) return found[0] ?? -1
+  const list = found.map(i => header[i].trim()).join(', ')
+  if (new Set(found.map(i => spelled[i])).size < found.length)
+    throw dataError('DUPLICATE_COLUMN', `${file} has the column ${list.split(', ')[0]} more than once`)
+  throw dataError('AMBIGUOUS_COLUMN', `${file}: ${ours} may be any of ${list}`, {
+    next: `say which: columns: {${ours}: ${header[found[0]].trim()}}`,
+  })
+}
+
+function missingColumns(missing: string[], header: string[], file: string) {
+  const fact = `${file} has no column for ${missing.join(', ')}; its columns are ${header.map(name => name.trim()).join(', ')}`
+  const unnamed = header.length > 1 && header.every(name => /^[\d\s.:+\-TZ/]*$/.test(name))
+  const next = unnamed
+    ? 'its first line looks like data: header: false, or header: [their names]'
+    : missing.length === 1 && missing[0] === 'volume'
+      ? 'name it (columns: {volume: theirs}), or say that there is none: columns: {volume: null}'
+      : `name them: columns: {${missing[0]}: theirs}`
+  return dataError('MISSING_COLUMN', fact, { next, detail: { missing, columns: header } })
+}
+
+const spelling = (name: string): string =>
+  name
+    .trim()
+    .toLowerCase()
+    .replace(/^<(.*)>$/, '$1')
+    .trim()
+    .replace(/[\s-]+/g, '_')

@@ -1,0 +1,135 @@
+// INGEST: a source's rows, held to the candle contract, as the next version of a table. Nothing is filled, swapped or guessed.
+
+import { fileDigests, sha256 } from '../base/blobs.ts'
+import type { Context } from '../base/context.ts'
+import { dataError } from '../base/errors.ts'
+import { isoTime } from '../base/time.ts'
+import { arrange, candleTable, checkValues, inspectSeries } from './candles.ts'
+import type { Gap } from './gaps.ts'
+import { badRows, faultCounts, hint, writeQuarantine } from './quarantine.ts'
+import type { Sourced, Warning } from './rows.ts'
+import type { DataConfig } from './schema.ts'
+import { readSource } from './sources.ts'
+import { saveTable, tableFolder } from './tables.ts'
+
+export interface IngestResult {
+  table: string
+  version: number
+  digest: string
+  /** False when the current version already had these rows. */
+  created: boolean
+  /** read = accepted + rejected + duplicates. */
+  read: number
+  accepted: number
+  rejected: number
+  duplicates: number
+  /** At most 1,000 of them; reasons.GAP counts all. */
+  gaps: { symbol?: string; start: string; end: string; bars: number }[]
+  /** Rows (for GAP: gaps) for each reason code, those of warnings included. */
+  reasons: Record<string, number>
+  /** Path of the CSV with the rejected rows. */
+  quarantine: string | null
+  warnings: Warning[]
+  rows: number
+  timeframe: string | null
+  from: string
+  to: string
+  symbols: string[]
+}
+
+const GAPS_LISTED = 1000
+/** Raised when equal files would be taken otherwise than before. */
+const VERSION = 1
+
+/** What an ingest is found by: the section of the config and, for files, what is in them. */
+export async function ingestInputs(config: DataConfig): Promise<object> {
+  const { source } = config
+  const paths = source.kind === 'file' ? (source.paths ?? [source.path!]) : []
+  const files = await Promise.all(paths.map(async path => (await fileDigests(path)).sha256))
+  return { version: VERSION, config, files }
+}
+
+/** Reads, checks, sorts and saves. Errors: BAD_ROW under `on_bad_row: fail`, EMPTY_INPUT when no row is left, and those of the source and the tables. */
+export async function ingest(config: DataConfig, context: Context): Promise<IngestResult> {
+  const sourced = await readSource(config.source, {
+    signal: context.signal,
+    now: () => context.now(),
+    timeframe: config.timeframe,
+  })
+  const { rows } = sourced
+  checkValues(rows)
+  const { order, duplicates, winners, outOfOrder } = arrange(rows)
+  const rejected = faultCounts(rows)
+  if (config.on_bad_row === 'fail') {
+    const bad = badRows(rows, winners, sourced.paths)
+    if (bad) throw bad
+  }
+  const quarantine = Object.keys(rejected).length ? await setAside(config.table, sourced, context) : null
+  if (!order.length)
+    throw dataError(
+      'EMPTY_INPUT',
+      `none of the ${rows.count} rows can be taken: ${listed(rejected)}; see ${quarantine}`,
+      {
+        next: hint(rejected),
+        detail: { read: rows.count, reasons: rejected, quarantine },
+      },
+    )
+
+  const table = candleTable(rows, order)
+  const series = inspectSeries(table, config.timeframe)
+  const warnings = [...sourced.warnings, ...orderWarnings(duplicates, outOfOrder), ...series.warnings]
+  const counts = {
+    read: rows.count,
+    accepted: order.length,
+    rejected: rows.count - order.length - duplicates,
+    duplicates,
+    reasons: { ...rejected, ...Object.fromEntries(warnings.map(({ code, count }) => [code, count])) },
+    gaps: series.gaps.slice(0, GAPS_LISTED).map(withIsoTimes),
+    warnings,
+  }
+  const source = { kind: config.source.kind, files: sourced.files }
+  const about = { table: config.table, timeframe: series.timeframe, source, report: { ...counts, quarantine } }
+  const { manifest, created } = await saveTable(table, about, context)
+  for (const { message } of warnings) context.log.warn(`${config.table}: ${message}`)
+  const { version, digest, from, to, symbols } = manifest
+  return {
+    table: config.table,
+    version,
+    digest,
+    created,
+    ...counts,
+    quarantine,
+    rows: table.rows,
+    timeframe: series.timeframe,
+    from,
+    to,
+    symbols,
+  }
+}
+
+/** Named by the rows refused, so that the same input leaves the same file. */
+async function setAside(table: string, sourced: Sourced, { home }: Context): Promise<string> {
+  const key = sha256(JSON.stringify((await sourced.files()).map(file => file.sha256)))
+  const path = tableFolder(home, table, 'quarantine', `${key.slice(0, 16)}.csv`)
+  await writeQuarantine(path, sourced)
+  return path
+}
+
+function orderWarnings(duplicates: number, outOfOrder: number): Warning[] {
+  const found = [
+    { code: 'DUPLICATE_TIMESTAMP', message: `${duplicates} exact duplicates dropped`, count: duplicates },
+    {
+      code: 'OUT_OF_ORDER',
+      message: `${outOfOrder} rows out of place in time; the table is sorted`,
+      count: outOfOrder,
+    },
+  ]
+  return found.filter(({ count }) => count > 0)
+}
+
+const withIsoTimes = (gap: Gap) => ({ ...gap, start: isoTime(gap.start), end: isoTime(gap.end) })
+
+const listed = (reasons: Record<string, number>): string =>
+  Object.entries(reasons)
+    .map(([code, count]) => `${count} ${code}`)
+    .join(', ')

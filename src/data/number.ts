@@ -1,0 +1,64 @@
+// Numbers written as text. Exact: the same double as JavaScript's Number() for the same digits.
+
+export interface NumberFormat {
+  decimal: string
+  thousands: string | null
+}
+
+/** Reads `bytes[from..to)` as a number; NaN for everything else, an infinity for what a double cannot hold. */
+export type NumberReader = (bytes: Buffer, from: number, to: number) => number
+
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i
+const NULLS = new Set(['', 'nan', 'null', 'none', 'na', 'n/a', 'nil', '<na>', '-'])
+const INFINITY = /^[+-]?inf(inity)?$/i
+/** 10^0 to 10^22 are exact doubles, so an exact mantissa over one of them is rounded once, correctly (Clinger 1990). */
+const TEN = Float64Array.from({ length: 23 }, (_, i) => Number(`1e${i}`))
+const EXACT = 2 ** 53
+
+export function numberReader({ decimal, thousands }: NumberFormat): NumberReader {
+  if (decimal === '.' && thousands === null) return readPlain
+  return (bytes, from, to) => {
+    let text = bytes.toString('latin1', from, to).trim()
+    if (thousands !== null) {
+      // Groups of three only: 1,5 with a thousands comma is no 15.
+      const [whole, ...fraction] = text.split(decimal)
+      const groups = whole.split(thousands)
+      if (groups.length > 1 && !groups.every((group, i) => (i ? /^\d{3}$/ : /^[+-]?\d{1,3}$/).test(group))) return NaN
+      text = [groups.join(''), ...fraction].join(decimal)
+    }
+    if (decimal !== '.') text = text.includes('.') ? '' : text.replace(decimal, '.')
+    return parseNumber(text)
+  }
+}
+
+/** The number that `text` spells, or NaN. */
+export function parseNumber(text: string): number {
+  const trimmed = text.trim()
+  if (NUMBER.test(trimmed)) return Number(trimmed)
+  return INFINITY.test(trimmed) ? (trimmed.startsWith('-') ? -Infinity : Infinity) : NaN
+}
+
+/** Empty, NaN, null and their like. */
+export const isNull = (text: string): boolean => NULLS.has(text.trim().toLowerCase())
+
+function readPlain(bytes: Buffer, from: number, to: number): number {
+  let i = from
+  const negative = bytes[i] === 45
+  if (negative) i++
+  let mantissa = 0
+  let digits = 0
+  let scale = 0
+  let fraction = 0
+  for (; i < to; i++) {
+    const digit = bytes[i] - 48
+    if (digit >= 0 && digit <= 9) {
+      mantissa = mantissa * 10 + digit
+      digits++
+      scale += fraction
+    } else if (digit === -2 && fraction === 0) fraction = 1
+    else return parseNumber(bytes.toString('latin1', from, to))
+  }
+  if (digits === 0 || digits > 22 || mantissa >= EXACT) return parseNumber(bytes.toString('latin1', from, to))
+  const value = mantissa / TEN[scale]
+  return negative ? -value : value
+}

@@ -1,0 +1,123 @@
+// The `data` section of the config, and the words of the candle contract. Light: nothing here opens a file.
+import { z } from 'zod'
+import { isTimeframe } from '../base/time.ts'
+
+/** Columns of a candle table, in their order; `symbol` only where the source has it. */
+export const CANDLE_COLUMNS = ['time', 'open', 'high', 'low', 'close', 'volume', 'symbol'] as const
+export type CandleColumn = (typeof CANDLE_COLUMNS)[number]
+/** The numeric ones. */
+export const VALUE_COLUMNS = ['open', 'high', 'low', 'close', 'volume'] as const
+
+/** Why a row is not taken; each is a reason code of the report. The place in the list is the code's number in memory, 0 means taken. */
+export const FAULTS = [
+  'NONE',
+  'COLUMN_COUNT',
+  'QUOTE',
+  'ENCODING',
+  'NULL_VALUE',
+  'NOT_A_NUMBER',
+  'OUT_OF_RANGE',
+  'TIMESTAMP_INVALID',
+  'FUTURE_TIMESTAMP',
+  'NONEXISTENT_LOCAL_TIME',
+  'AMBIGUOUS_LOCAL_TIME',
+  'NON_POSITIVE_PRICE',
+  'NEGATIVE_VOLUME',
+  'OHLC_INVALID',
+  'DUPLICATE_TIMESTAMP_CONFLICT',
+] as const
+export type Fault = (typeof FAULTS)[number]
+export const faultNumber = (fault: Fault): number => FAULTS.indexOf(fault)
+
+const name = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'a name has lower-case letters, digits, ".", "_", "-", at most 64')
+  .refine(text => !text.includes('..'), 'a name holds no ".."')
+
+const timeframe = z
+  .string()
+  .refine(isTimeframe, 'a timeframe is a number and s, m, h, d, w or M (months), such as 15m or 1d')
+
+const columnName = z.string().min(1)
+const columns = z.strictObject({
+  time: columnName.optional(),
+  open: columnName.optional(),
+  high: columnName.optional(),
+  low: columnName.optional(),
+  close: columnName.optional(),
+  volume: columnName.nullable().optional().describe('null: there is none, it is 0'),
+  symbol: columnName.nullable().optional().describe('null: do not look for one'),
+})
+export type ColumnNames = z.infer<typeof columns>
+
+const isZone = (zone: string): boolean => {
+  try {
+    return Boolean(new Intl.DateTimeFormat('en-US', { timeZone: zone }))
+  } catch {
+    return false
+  }
+}
+
+const fileSource = z
+  .strictObject({
+    kind: z.literal('file'),
+    path: z.string().min(1).optional(),
+    paths: z.array(z.string().min(1)).min(1).optional().describe('read in this order, as if they were one file'),
+    format: z.enum(['csv', 'parquet']).optional().describe('default: by the name of the file'),
+    columns: columns.default({}).describe('ours to theirs; a column that has a common name needs no entry'),
+    unit: z.enum(['auto', 's', 'ms', 'us', 'ns']).default('auto').describe('of times written as numbers'),
+    zone: z
+      .string()
+      .refine(isZone, 'a time zone such as America/New_York')
+      .optional()
+      .describe('of times without an offset; default UTC'),
+    header: z
+      .union([z.boolean(), z.array(columnName).min(1)])
+      .default(true)
+      .describe('false: the columns are time, open, high, low, close, volume; a list: these'),
+    delimiter: z.string().length(1).default(','),
+    decimal: z.enum(['.', ',']).default('.'),
+    thousands: z.enum([',', '.', ' ', "'", '_']).optional(),
+  })
+  .refine(({ path, paths }) => (path === undefined) !== (paths === undefined), {
+    message: 'give path or paths, one of them',
+    path: ['path'],
+  })
+  .refine(({ decimal, thousands }) => decimal !== thousands, {
+    message: 'decimal and thousands must differ',
+    path: ['thousands'],
+  })
+
+const simulatedSource = z.strictObject({
+  kind: z.literal('simulated'),
+  bars: z.int().min(2).max(10_000_000),
+  seed: z.int().default(42),
+  start: z.iso.date().default('2010-01-01'),
+  symbols: z.array(z.string().min(1)).min(1).optional(),
+  price: z.number().positive().default(100),
+  drift: z.number().min(-5).max(5).default(0.05).describe('expected log return of a year'),
+  volatility: z
+    .union([z.number().positive().max(10), z.array(z.number().positive().max(10)).min(2)])
+    .default(0.2)
+    .describe('of a year; a list: one for each regime'),
+  persistence: z.number().min(0).max(1).default(0.98).describe('probability that the next bar stays in its regime'),
+  signal: z
+    .strictObject({ strength: z.number().min(0).max(1) })
+    .optional()
+    .describe('0: no skill is possible; 1: the price only returns to its trend'),
+})
+
+export const sourceConfig = z.discriminatedUnion('kind', [fileSource, simulatedSource])
+
+export const dataConfig = z.strictObject({
+  table: name.optional().describe('default: the name of the config'),
+  schema: z.literal('candles', 'only candles: columns of your own are not supported yet').default('candles'),
+  source: sourceConfig,
+  timeframe: timeframe.optional().describe('length of a bar; default: the most frequent step'),
+  on_bad_row: z.enum(['quarantine', 'fail']).default('quarantine'),
+})
+
+export type DataConfig = z.output<typeof dataConfig> & { table: string }
+export type SourceConfig = z.output<typeof sourceConfig>
+export type FileSource = z.output<typeof fileSource>
+export type SimulatedSource = z.output<typeof simulatedSource>

@@ -1,0 +1,119 @@
+// DOCTOR: is everything there that a run needs? Each check says what it found and what mends it.
+import { mkdirSync, statfsSync } from 'node:fs'
+import { join } from 'node:path'
+import { openDatabase } from './base/database.ts'
+import { messageOf } from './base/errors.ts'
+import { openLog } from './base/log.ts'
+import type { Options, Surroundings } from './cli.ts'
+import { cacheFolder, enginePython, findHome } from './context.ts'
+import { openEngine } from './learn/engine.ts'
+import { GROUPS, isInstalled } from './learn/install.ts'
+
+export interface Finding {
+  name: string
+  ok: boolean
+  detail: string
+  /** What to type, or null. */
+  fix: string | null
+}
+
+const OLDEST_NODE = [20, 19]
+const LEAST_DISK_GB = 1
+
+export async function examine(options: Options, { env, signal }: Surroundings): Promise<Finding[]> {
+  const home = homeOf(options, env)
+  return [
+    node(),
+    await engine(env, signal),
+    ...GROUPS.filter(group => group === 'core').map(group => groupInstalled(group, env)),
+    await store(home),
+    disk(home),
+    await runtime('DuckDB', async () => (await import('@duckdb/node-api')).version()),
+    await runtime('ONNX Runtime', async () => (await import('./base/onnx.ts')).runtimeVersion()),
+  ]
+}
+
+/** Where a command started here would keep its state. */
+function homeOf(options: Options, env: Surroundings['env']): string {
+  try {
+    return findHome({ home: options.home, env })
+  } catch {
+    return join(process.cwd(), '.sluice')
+  }
+}
+
+function node(): Finding {
+  const [major, minor] = process.versions.node.split('.').map(Number)
+  const ok = major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1])
+  return {
+    name: 'node',
+    ok,
+    detail: process.version,
+    fix: ok ? null : `install Node ${OLDEST_NODE.join('.')} or newer`,
+  }
+}
+
+async function engine(env: Surroundings['env'], signal: AbortSignal): Promise<Finding> {
+  const python = enginePython(env)
+  const pool = openEngine({ python, env, log: openLog({ quiet: true }), signal, size: 1 })
+  try {
+    const versions = await pool.versions()
+    return { name: 'engine', ok: true, detail: `Python ${versions.python} at ${python}`, fix: null }
+  } catch (error) {
+    return { name: 'engine', ok: false, detail: messageOf(error), fix: 'sluice engine install core' }
+  } finally {
+    await pool.close()
+  }
+}
+
+function groupInstalled(group: (typeof GROUPS)[number], env: Surroundings['env']): Finding {
+  if (env.SLUICE_PYTHON)
+    return { name: `engine group ${group}`, ok: true, detail: 'as SLUICE_PYTHON has it', fix: null }
+  const ok = isInstalled(cacheFolder(env), group)
+  return {
+    name: `engine group ${group}`,
+    ok,
+    detail: ok ? 'installed' : 'missing',
+    fix: ok ? null : `sluice engine install ${group}`,
+  }
+}
+
+async function store(home: string): Promise<Finding> {
+  try {
+    mkdirSync(home, { recursive: true })
+    const database = openDatabase(join(home, 'store.db'))
+    const { runs } = await database
+      .selectFrom('runs')
+      .select(({ fn }) => fn.countAll().as('runs'))
+      .executeTakeFirstOrThrow()
+    await database.destroy()
+    return { name: 'store', ok: true, detail: `${home}, ${runs} runs`, fix: null }
+  } catch (error) {
+    return {
+      name: 'store',
+      ok: false,
+      detail: `${home}: ${messageOf(error)}`,
+      fix: 'another --home, or the rights to write there',
+    }
+  }
+}
+
+function disk(home: string): Finding {
+  const { bavail, bsize } = statfsSync(join(home, '..'))
+  const free = (bavail * bsize) / 2 ** 30
+  const ok = free >= LEAST_DISK_GB
+  return {
+    name: 'disk',
+    ok,
+    detail: `${free.toFixed(1)} GB free`,
+    fix: ok ? null : `at least ${LEAST_DISK_GB} GB beside ${home}`,
+  }
+}
+
+async function runtime(name: string, version: () => Promise<string>): Promise<Finding> {
+  try {
+    return { name, ok: true, detail: await version(), fix: null }
+  } catch (error) {
+    return { name, ok: false, detail: messageOf(error), fix: 'npm ci in the folder of sluice' }
+  }
+}

@@ -1,0 +1,99 @@
+// What a feature is, and the one place where blocks are cut and missing values are met. Knows no formula.
+
+/**
+ * A column computed from earlier and present rows only.
+ * All that it remembers is in `state` (all zeros = fresh), so a snapshot is a copy, and any cutting of the rows into
+ * blocks gives bit-identical output.
+ */
+export interface Feature {
+  name: string
+  /** Columns of the table or names of other features; `time` is the bar's opening, epoch ms. */
+  reads: string[]
+  /** Rows before the first value, given complete inputs (a lower bound for higher timeframes). */
+  warmup: number
+  /** Length of `state`. */
+  size: number
+  /** Raised when the formula's output changes; part of the cache's digest. */
+  version: number
+  /** Reads rows `from` (inclusive) to `to` (exclusive) of `columns`, in the order of `reads`, and writes the same rows of `out`. */
+  advance(state: Float64Array, columns: Float64Array[], out: Float64Array, from: number, to: number): void
+}
+
+/** Reads one block of every column and writes `out`, all of equal length. Goes on from `state` and leaves it ready for the next block. */
+export type Kernel = (state: Float64Array, columns: Float64Array[], out: Float64Array) => void
+
+type Shape = Pick<Feature, 'name' | 'reads' | 'warmup' | 'size'> & { version?: number }
+
+/** Rows per call of a kernel: its intermediate arrays stay in the processor's cache. */
+const BLOCK = 4096
+
+/**
+ * A feature that computes nothing across a gap: a row with a missing or infinite input has no value,
+ * and the row after it starts the feature anew, warm-up included.
+ */
+export function feature(shape: Shape, kernel: Kernel): Feature {
+  return {
+    version: 1,
+    ...shape,
+    advance(state, columns, out, from, to) {
+      let start = from
+      while (start < to) {
+        const end = completeUntil(columns, start, Math.min(to, start + BLOCK))
+        if (end > start) run(kernel, state, columns, out, start, end)
+        else {
+          state.fill(0)
+          out[start] = Number.NaN
+        }
+        start = Math.max(end, start + 1)
+      }
+    },
+  }
+}
+
+/** A feature whose kernel deals with missing values itself. */
+export function gapAwareFeature(shape: Shape, kernel: Kernel): Feature {
+  return {
+    version: 1,
+    ...shape,
+    advance(state, columns, out, from, to) {
+      for (let start = from; start < to; start += BLOCK)
+        run(kernel, state, columns, out, start, Math.min(to, start + BLOCK))
+    },
+  }
+}
+
+/** A column of the table as it is. */
+export function passThrough(name: string): Feature {
+  return gapAwareFeature({ name, reads: [name], warmup: 0, size: 0 }, (_, [column], out) => out.set(column))
+}
+
+/** Consecutive parts of a state, one for each rolling operation of a kernel. */
+export function split(state: Float64Array, sizes: number[]): Float64Array[] {
+  let start = 0
+  return sizes.map(size => state.subarray(start, (start += size)))
+}
+
+export const total = (sizes: number[]): number => sizes.reduce((sum, size) => sum + size, 0)
+
+function run(
+  kernel: Kernel,
+  state: Float64Array,
+  columns: Float64Array[],
+  out: Float64Array,
+  from: number,
+  to: number,
+): void {
+  const block = columns.map(column => column.subarray(from, to))
+  kernel(state, block, out.subarray(from, to))
+}
+
+/** The first row from `from` on where some column holds no finite number, else `to`. */
+function completeUntil(columns: Float64Array[], from: number, to: number): number {
+  let end = to
+  for (const column of columns) {
+    let row = from
+    while (row < end && Number.isFinite(column[row])) row++
+    end = row
+  }
+  return end
+}

@@ -1,0 +1,168 @@
+// Indicators of one series: averages, momentum, dispersion. Conventions and seeding as TA-Lib.
+import { type Feature, feature, split, total } from './feature.ts'
+import {
+  ema as exponential,
+  lag,
+  lagSize,
+  momentsSize,
+  positive,
+  rollingMean,
+  rollingMoments,
+  rollingWeighted,
+  smoothSize,
+  sumSize,
+  weightedSize,
+  wilder,
+} from './window.ts'
+
+interface Series {
+  /** The column or feature it is computed of; close by default. */
+  of?: string
+}
+type Windowed = Series & { n: number }
+
+const prefixed = (of: string, name: string): string => (of === 'close' ? name : `${of}_${name}`)
+
+/** Simple moving average, in the units of the series. */
+export function sma({ n, of = 'close' }: Windowed): Feature {
+  const shape = { name: prefixed(of, `sma_${n}`), reads: [of], warmup: n - 1, size: sumSize(n) }
+  return feature(shape, (state, [x], out) => rollingMean(state, n, x, out))
+}
+
+/** Exponential moving average with alpha 2 / (n + 1), seeded with the mean of the first n. */
+export function ema({ n, of = 'close' }: Windowed): Feature {
+  const shape = { name: prefixed(of, `ema_${n}`), reads: [of], warmup: n - 1, size: smoothSize }
+  return feature(shape, (state, [x], out) => exponential(state, n, x, out))
+}
+
+/** Linearly weighted moving average, weight n on the newest. */
+export function wma({ n, of = 'close' }: Windowed): Feature {
+  const shape = { name: prefixed(of, `wma_${n}`), reads: [of], warmup: n - 1, size: weightedSize(n) }
+  return feature(shape, (state, [x], out) => rollingWeighted(state, n, x, out))
+}
+
+/** Moving average convergence and divergence (Appel 1979). All three outputs start with the signal, at row slow + signal - 2. */
+export function macd(spec: Series & { fast: number; slow: number; signal: number; output: string }): Feature {
+  const { fast, slow, signal, output, of = 'close' } = spec
+  const name = prefixed(of, `macd_${fast}_${slow}_${signal}_${output}`)
+  const sizes = [1, smoothSize, smoothSize, smoothSize]
+  const shape = { name, reads: [of], warmup: slow + signal - 2, size: total(sizes) }
+  return feature(shape, (state, [x], out) => {
+    const [clock, fastState, slowState, signalState] = split(state, sizes)
+    // both averages are seeded with bars that end at the same row, so the fast one waits
+    const late = clock[0] < slow - fast ? x.slice().fill(Number.NaN, 0, slow - fast - clock[0]) : x
+    clock[0] += x.length
+    const line = new Float64Array(x.length)
+    exponential(fastState, fast, late, line)
+    exponential(slowState, slow, x, out)
+    for (let i = 0; i < x.length; i++) line[i] -= out[i]
+    exponential(signalState, signal, line, out)
+    if (output === 'hist') for (let i = 0; i < x.length; i++) out[i] = line[i] - out[i]
+    if (output === 'macd') for (let i = 0; i < x.length; i++) if (!Number.isNaN(out[i])) out[i] = line[i]
+  })
+}
+
+/** Bollinger bands (Bollinger 1983): the moving average and k population deviations above and below it. */
+export function bb({ n, k, output, of = 'close' }: Windowed & { k: number; output: string }): Feature {
+  const name = prefixed(of, `bb_${n}_${k}_${output}`)
+  if (output === 'middle') return { ...sma({ n, of }), name }
+  const reach = output === 'upper' ? k : -k
+  return feature({ name, reads: [of], warmup: n - 1, size: momentsSize(n) }, (state, [x], out) => {
+    const deviation = new Float64Array(x.length)
+    rollingMoments(state, n, x, deviation, out)
+    for (let i = 0; i < x.length; i++) out[i] = x[i] - deviation[i] + reach * Math.sqrt(out[i] / n)
+  })
+}
+
+/** Relative strength index (Wilder 1978), 0..100; 0 when the series has not moved at all, as TA-Lib. */
+export function rsi({ n, of = 'close' }: Windowed): Feature {
+  const sizes = [lagSize(1), smoothSize, smoothSize]
+  const shape = { name: prefixed(of, `rsi_${n}`), reads: [of], warmup: n, size: total(sizes) }
+  return feature(shape, (state, [x], out) => {
+    const [past, gains, moves] = split(state, sizes)
+    const gain = new Float64Array(x.length)
+    lag(past, 1, x, out)
+    for (let i = 0; i < x.length; i++) {
+      const move = x[i] - out[i]
+      gain[i] = positive(move)
+      out[i] = Math.abs(move)
+    }
+    wilder(gains, n, gain, gain)
+    wilder(moves, n, out, out)
+    for (let i = 0; i < x.length; i++) out[i] = out[i] === 0 ? 0 : 100 * (gain[i] / out[i])
+  })
+}
+
+/** Momentum: the difference to the value n rows ago, in the units of the series. */
+export function mom({ n, of = 'close' }: Windowed): Feature {
+  const shape = { name: prefixed(of, `mom_${n}`), reads: [of], warmup: n, size: lagSize(n) }
+  return feature(shape, (state, [x], out) => {
+    lag(state, n, x, out)
+    for (let i = 0; i < x.length; i++) out[i] = x[i] - out[i]
+  })
+}
+
+/** Rate of change over n rows in percent; 0 where the value n rows ago was 0, as TA-Lib. */
+export function roc({ n, of = 'close' }: Windowed): Feature {
+  const shape = { name: prefixed(of, `roc_${n}`), reads: [of], warmup: n, size: lagSize(n) }
+  return feature(shape, (state, [x], out) => {
+    lag(state, n, x, out)
+    for (let i = 0; i < x.length; i++) out[i] = out[i] === 0 ? 0 : (x[i] / out[i] - 1) * 100
+  })
+}
+
+/** Simple return over n rows, a fraction; NaN where the value n rows ago was 0. */
+export function ret({ n, of = 'close' }: Windowed): Feature {
+  const shape = { name: prefixed(of, `ret_${n}`), reads: [of], warmup: n, size: lagSize(n) }
+  return feature(shape, (state, [x], out) => {
+    lag(state, n, x, out)
+    for (let i = 0; i < x.length; i++) out[i] = out[i] === 0 ? Number.NaN : x[i] / out[i] - 1
+  })
+}
+
+/** Logarithmic return over n rows; NaN unless both values are positive. */
+export function logret({ n, of = 'close' }: Windowed): Feature {
+  const shape = { name: prefixed(of, `logret_${n}`), reads: [of], warmup: n, size: lagSize(n) }
+  return feature(shape, (state, [x], out) => logReturns(state, n, x, out))
+}
+
+function logReturns(state: Float64Array, n: number, x: Float64Array, out: Float64Array): void {
+  lag(state, n, x, out)
+  for (let i = 0; i < x.length; i++) out[i] = x[i] > 0 && out[i] > 0 ? Math.log(x[i] / out[i]) : Number.NaN
+}
+
+/** Population standard deviation (ddof 0) of the last n. */
+export function stddevPop({ n, of = 'close' }: Windowed): Feature {
+  const shape = { name: prefixed(of, `stddev_pop_${n}`), reads: [of], warmup: n - 1, size: momentsSize(n) }
+  return feature(shape, (state, [x], out) => {
+    rollingMoments(state, n, x, new Float64Array(x.length), out)
+    for (let i = 0; i < x.length; i++) out[i] = Math.sqrt(out[i] / n)
+  })
+}
+
+/** Realised volatility: sample deviation (ddof 1) of the last n one-row logarithmic returns, per row, not annualised. */
+export function realvol({ n, of = 'close' }: Windowed): Feature {
+  const sizes = [lagSize(1), momentsSize(n)]
+  const shape = { name: prefixed(of, `realvol_${n}_sample`), reads: [of], warmup: n, size: total(sizes) }
+  return feature(shape, (state, [x], out) => {
+    const [past, window] = split(state, sizes)
+    const returns = new Float64Array(x.length)
+    logReturns(past, 1, x, returns)
+    rollingMoments(window, n, returns, returns, out)
+    for (let i = 0; i < x.length; i++) out[i] = Math.sqrt(out[i] / (n - 1))
+  })
+}
+
+/**
+ * Deviations (sample, ddof 1) from the mean of the last n.
+ * A window without variance has 0: a value that stands at its mean is no deviation away from it, and a halted market is
+ * not a gap in the data.
+ */
+export function zscore({ n, of = 'close' }: Windowed): Feature {
+  const shape = { name: prefixed(of, `zscore_${n}`), reads: [of], warmup: n - 1, size: momentsSize(n) }
+  return feature(shape, (state, [x], out) => {
+    const deviation = new Float64Array(x.length)
+    rollingMoments(state, n, x, deviation, out)
+    for (let i = 0; i < x.length; i++) out[i] = out[i] === 0 ? 0 : deviation[i] / Math.sqrt(out[i] / (n - 1))
+  })
+}

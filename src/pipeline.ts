@@ -1,0 +1,236 @@
+// THE STORY: raw data becomes a model that has earned its place. Read run() first; each stage gives plain data that the next one takes.
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { Context } from './base/context.ts'
+import { failRun, finishRun, type Run, startRun, step } from './base/runs.ts'
+import type { Config, LoadedConfig } from './config.ts'
+import { type IngestResult, ingest, ingestInputs } from './data/ingest.ts'
+import { tableFolder, verifyTable } from './data/tables.ts'
+import { build, buildInputs, type Features } from './features/build.ts'
+import { expandFeatures } from './features/catalog.ts'
+import { type Dataset, datasetInputs, freeze, partSizes } from './learn/dataset.ts'
+import { engineDigest } from './learn/engine.ts'
+import { expandModels } from './learn/models.ts'
+import { type Trained, train } from './learn/train.ts'
+import { choose, type Selected } from './prove/contest.ts'
+import { judgeSelected, type Verdict } from './prove/verdict.ts'
+import { publish, type RunFiles } from './publish.ts'
+import { isRegistered, type Registered, register } from './registry/register.ts'
+import { aliasVersion } from './registry/versions.ts'
+import { deploy } from './serve/deploy.ts'
+
+export type Status = 'deployed' | 'registered' | 'refused'
+
+/** The whole story. A stage whose inputs were seen before is found by their digest and not done again. */
+export async function run(loaded: LoadedConfig, context: Context): Promise<RunResult> {
+  return record('run', loaded, context, async run => {
+    const { config } = loaded
+    const started = performance.now()
+    const champion = await aliasVersion(context.database, config.name)
+    const table = await ingestStage(config, run, context)
+    const features = await buildStage(table, config, run, context)
+    const dataset = await datasetStage(features, config, run, context)
+    const trained = await trainStage(dataset, config, run, context)
+    const selected = await selectStage(dataset, trained, config, run, context) // validation rows only
+    const verdict = await gateStage(table, dataset, trained, selected, config, run, context) // the one look at the test rows
+    const version = await registerStage(table, dataset, selected, verdict, config, run, context)
+    const status = await deployStage(dataset, version, champion, config, run, context)
+    const story = { config, run, table, dataset, trained, selected, verdict, version, status }
+    return summarise(story, await publish(story, context), (performance.now() - started) / 1000)
+  })
+}
+
+/** Performs `work` as a row: running, then its end, whatever that is. */
+export async function record<Result extends object>(
+  command: string,
+  { config, file }: LoadedConfig,
+  context: Context,
+  work: (run: Run) => Promise<Result>,
+): Promise<Result> {
+  const run = await startRun({ name: config.name, command, config, folder: dirname(file) }, context)
+  try {
+    const result = await work(run)
+    await finishRun(run, 'status' in result ? (result.status as Status) : 'done', result, context)
+    return result
+  } catch (error) {
+    await failRun(run, error, context)
+    throw error
+  }
+}
+
+/** `fresh` reads the source again whatever was found before. */
+export async function ingestStage(
+  { data }: Config,
+  run: Run,
+  context: Context,
+  { fresh = false } = {},
+): Promise<IngestResult> {
+  const there = ({ table, version }: IngestResult) =>
+    !fresh && existsSync(tableFolder(context.home, table, String(version)))
+  return step(run, 'ingest', await ingestInputs(data), () => ingest(data, context), context, there)
+}
+
+/** The table is verified before anything is built on it: a manifest or partition that is missing or wrong ends the run here. */
+export async function buildStage(
+  { table, version }: IngestResult,
+  config: Config,
+  run: Run,
+  context: Context,
+): Promise<Features> {
+  const manifest = await verifyTable(table, version, context)
+  const wanted = { features: expandFeatures(config.features), label: config.label }
+  return step(
+    run,
+    'build',
+    buildInputs(manifest, wanted),
+    () => build(manifest, wanted, context),
+    context,
+    ({ path }) => existsSync(path),
+  )
+}
+
+export function datasetStage(features: Features, { split }: Config, run: Run, context: Context): Promise<Dataset> {
+  const inputs = datasetInputs(features, split)
+  return step(
+    run,
+    'dataset',
+    inputs,
+    () => freeze(features, split, context),
+    context,
+    ({ path }) => existsSync(path),
+  )
+}
+
+export function trainStage(dataset: Dataset, { models, seed }: Config, run: Run, context: Context): Promise<Trained[]> {
+  const candidates = expandModels(models)
+  const inputs = { engine: engineDigest(), dataset: dataset.digest, candidates, seed }
+  const intact = (trained: Trained[]) =>
+    trained.every(({ fits }) => fits.every(fit => existsSync(join(fit.folder, 'fit.json'))))
+  return step(run, 'train', inputs, () => train(dataset, candidates, seed, context), context, intact)
+}
+
+export function selectStage(
+  dataset: Dataset,
+  trained: Trained[],
+  config: Config,
+  run: Run,
+  context: Context,
+): Promise<Selected> {
+  const { thresholds, select, backtest } = config
+  const fits = trained.map(({ id, fits }) => [id, fits.map(({ digest }) => digest)])
+  const inputs = { version: 1, dataset: dataset.digest, fits, thresholds, select, backtest }
+  return step(run, 'select', inputs, () => choose(dataset, trained, { thresholds, select, backtest }, context), context)
+}
+
+export function gateStage(
+  table: IngestResult,
+  dataset: Dataset,
+  trained: Trained[],
+  selected: Selected,
+  { gates, backtest, seed }: Config,
+  run: Run,
+  context: Context,
+): Promise<Verdict> {
+  const inputs = { version: 1, engine: engineDigest(), dataset: dataset.digest, selected, gates, backtest, seed }
+  const series = { symbols: table.symbols, timeframe: table.timeframe ?? 'irregular' }
+  const work = () =>
+    judgeSelected(dataset, trained, selected, { gates, backtest }, { run: run.id, seed, series }, context)
+  return step(run, 'gate', inputs, work, context, ({ proven }) => existsSync(join(proven.folder, 'fit.json')))
+}
+
+export async function registerStage(
+  table: IngestResult,
+  dataset: Dataset,
+  selected: Selected,
+  verdict: Verdict,
+  config: Config,
+  run: Run,
+  context: Context,
+): Promise<Registered> {
+  const { name, seed, refit, backtest, label } = config
+  const manifest = await verifyTable(table.table, table.version, context)
+  const features = expandFeatures(config.features)
+  const subject = {
+    name,
+    run: run.id,
+    seed,
+    refit,
+    mode: backtest.mode,
+    features,
+    label,
+    table: manifest,
+    git: run.git,
+  }
+  const inputs = {
+    version: 1,
+    engine: engineDigest(),
+    dataset: dataset.digest,
+    selected,
+    gates: verdict.gates,
+    name,
+    seed,
+    refit,
+  }
+  const work = () => register(dataset, selected, verdict, subject, context)
+  return step(run, 'register', inputs, work, context, version => isRegistered(version, context.home))
+}
+
+/** Never found finished: where the alias points is decided now. Refused, and without a test part, a version does not come here. */
+async function deployStage(
+  dataset: Dataset,
+  version: Registered,
+  champion: number | null,
+  config: Config,
+  run: Run,
+  context: Context,
+): Promise<Status> {
+  if (version.status === 'refused') return 'refused'
+  if (!dataset.split.test.length) return 'registered'
+  const reason = `run ${run.id} passed its gates`
+  const work = () => deploy(version, config.deploy, reason, context, { expected: champion })
+  const { promoted } = await step(run, 'deploy', { run: run.id }, work, context)
+  return promoted ? 'deployed' : 'registered'
+}
+
+/** What a run was made of, for the files and the summary. */
+export interface Story {
+  config: Config
+  run: Run
+  table: IngestResult
+  dataset: Dataset
+  trained: Trained[]
+  selected: Selected
+  verdict: Verdict
+  version: Registered
+  status: Status
+}
+
+/** The contract of `run --json`. */
+export type RunResult = ReturnType<typeof summarise>
+
+function summarise(
+  { run, dataset, selected, verdict, version, status, table }: Story,
+  files: RunFiles,
+  seconds: number,
+) {
+  return {
+    run: run.id,
+    status,
+    seconds: Math.round(seconds * 1000) / 1000,
+    stages: run.stages,
+    rows: partSizes(dataset.split),
+    folds: dataset.split.folds.length,
+    combinations: selected.combinations,
+    selected: selected.selected,
+    metrics: verdict.metrics,
+    backtest: verdict.backtest,
+    benchmark: verdict.benchmark,
+    gates: verdict.gates,
+    explanation: verdict.explanation,
+    test_looks: verdict.test_looks,
+    parity: verdict.parity,
+    model: { name: version.name, version: version.version, digest: version.digest },
+    warnings: [...table.warnings.map(({ message }) => message), ...dataset.warnings],
+    files,
+  }
+}

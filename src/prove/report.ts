@@ -1,0 +1,380 @@
+// The report of a run: one HTML file that answers a reader's questions in their order. Plain data in, text out; it computes no verdict.
+import {
+  type CalibrationBin,
+  type Drawing,
+  drawCalibration,
+  drawEquity,
+  drawFolds,
+  type EquityCurve,
+} from './charts.ts'
+import { MEANING } from './glossary.ts'
+import {
+  bar,
+  count,
+  figure,
+  type Html,
+  html,
+  type Part,
+  page,
+  percent,
+  section,
+  table,
+  trusted,
+  UNDEFINED,
+  when,
+} from './page.ts'
+import { describeSearch, type Metrics, parameters, type Search, TOP } from './search.ts'
+
+export interface ReportData extends Search {
+  run: string
+  name: string
+  /** Epoch ms, as every time here. */
+  created: number
+  status: 'deployed' | 'registered' | 'refused'
+  /** Of the model in the registry. */
+  version?: number
+  task: 'binary' | 'multiclass' | 'regression'
+  data: {
+    table: string
+    version: number
+    digest: string
+    rows: number
+    from: number
+    to: number
+    symbols: string[]
+    timeframe: string
+  }
+  rows: { train: number; valid: number; test: number; purged: number }
+  refit: 'none' | 'all'
+  /** Out-of-fold validation blocks of the selected candidate, in time order. */
+  folds: { index: number; from: number; to: number; rows: number; metrics: Metrics }[]
+  /** Equity and buy-and-hold at every close of the test part, from the starting cash on. */
+  test: EquityCurve | null
+  /** Test part, 10 bins, empty ones absent. */
+  calibration: CalibrationBin[]
+  /** Shares that add up to 1. */
+  importances: Record<string, number> | null
+  verdict: {
+    pass: boolean
+    gates: { name: string; value: number | null; bound: string; pass: boolean; reason?: string }[]
+    explanation: string[]
+    test_looks: number
+  }
+  backtest: Metrics
+  benchmark: Metrics
+  lineage: { name: string; value: string }[]
+  stages: { name: string; seconds: number; cached: boolean; peak_memory_mb: number | null }[]
+  warnings: string[]
+}
+
+/** One self-contained HTML document, below 1 MB however long the series: no script, nothing loaded. Equal data gives equal bytes. */
+export async function renderReport(data: ReportData): Promise<string> {
+  return page(
+    `${data.name}: ${headline(data)}`,
+    html`${opening(data)}
+<main>
+${gates(data)}${equity(data)}${describeSearch(data)}${folds(data)}${calibration(data)}${importances(data)}${everyFigure(data)}${origin(data)}${stages(data)}</main>
+${closing(data)}`,
+  )
+}
+
+/** The verdict in one sentence. */
+export function headline({ status, version, verdict, test }: ReportData): string {
+  if (status === 'refused') return refusal(verdict)
+  const champion = status === 'deployed' ? 'champion' : 'registered'
+  const standing = `is ${champion}${version === undefined ? '' : `, version ${version}`}`
+  const n = verdict.gates.length
+  if (n) return `Passed ${n > 1 ? `all ${n} gates` : 'its only gate'} and ${standing}`
+  return `Judged by no gate${test ? '' : ', for there is no test part'}; it ${standing}`
+}
+
+function refusal({ gates, explanation }: ReportData['verdict']): string {
+  const [first, ...rest] = gates.filter(gate => !gate.pass)
+  if (!first) return `Refused: ${explanation[0] ?? 'every gate passed, but a later check did not'}`
+  const value = first.value === null ? 'is undefined' : decisive(first.value, first.bound)
+  const more = rest.length ? `, and ${count(rest.length, 'more gate')} ${rest.length > 1 ? 'fail' : 'fails'}` : ''
+  return `Refused: ${first.name} ${value} where ${first.bound} is asked${more}`
+}
+
+/** As many digits as it takes to tell the value from its bound: 0.9996 is not 1.000. */
+function decisive(value: number | null, bound: string): string {
+  const limit = Number(bound.replace(/^[^\d.-]*/, ''))
+  let digits = 3
+  while (value !== null && value !== limit && digits < 12 && value.toFixed(digits) === limit.toFixed(digits)) digits++
+  return figure(value, digits)
+}
+
+function opening(data: ReportData): Html {
+  const { run, name, created, status, verdict, warnings } = data
+  return html`<header class="verdict ${status}">
+<p class="origin">${name} · run ${run} · ${when(created)} UTC</p>
+<h1>${headline(data)}</h1>
+${list(verdict.explanation)}${recipe(data)}${highlights(data)}
+</header>
+${warnings.length ? html`<aside class="lead" aria-label="Warnings"><p class="fail">! ${count(warnings.length, 'warning')}</p>${list(warnings)}</aside>` : null}`
+}
+
+function recipe({ selected, refit, task, status }: ReportData): Html {
+  const act = task === 'regression' ? 'prediction' : 'probability'
+  const shipped =
+    status === 'refused'
+      ? 'It is kept as refused and serves nothing.'
+      : refit === 'all'
+        ? 'The verdict is the recipe’s: the shipped model was fitted once more on all rows with the same recipe.'
+        : 'The shipped model is the proven one.'
+  return html`<p class="lead">The model is <strong>${selected.id}</strong>, which acts when its ${act} is at least ${figure(selected.threshold)}.
+${shipped} Every figure here belongs to the proven fit, which saw none of the rows it is judged on.</p>`
+}
+
+/** The four figures that are asked for most. */
+function highlights({ backtest, metrics, benchmark }: ReportData): Html | null {
+  const known = { ...metrics.test, ...backtest }
+  const names = ['total_return', 'sharpe', 'max_drawdown', 'trades', 'skill', 'roc_auc', 'log_loss', 'rmse', 'r2']
+  const shown = names.filter(name => known[name] !== undefined).slice(0, 4)
+  const format = (name: string, value: number | null) =>
+    name === 'total_return' || name === 'max_drawdown' ? percent(value) : figure(value, 2)
+  const beside = (name: string) =>
+    benchmark[name] === undefined || name === 'trades'
+      ? null
+      : html`<span>buy and hold ${format(name, benchmark[name])}</span>`
+  if (!shown.length) return null
+  return html`<dl>${shown.map(name => html`<div><dt>${LABELS[name] ?? name}</dt><dd>${format(name, known[name])}${beside(name)}</dd></div>`)}</dl>`
+}
+
+const LABELS: Record<string, string> = {
+  total_return: 'Return, test part',
+  sharpe: 'Sharpe',
+  max_drawdown: 'Max. drawdown',
+  trades: 'Trades',
+}
+
+function gates({ verdict, benchmark }: ReportData): Html {
+  const rows = verdict.gates.map(({ name, value, bound, pass, reason }) => [
+    named(name),
+    decisive(value, bound),
+    bound,
+    html`${mark(pass)}${reason ? html` ${reason}` : null}`,
+    benchmark[name],
+  ])
+  const looks =
+    verdict.test_looks > 1
+      ? `These test bars have now been looked at ${verdict.test_looks} times; each look makes luck likelier, and probabilistic_sharpe is deflated for it.`
+      : 'This was the first look at these test bars.'
+  return section(
+    'gates',
+    'Gate by gate',
+    `Measured once, on the test part, after everything was chosen. A figure that is undefined fails. ${looks}`,
+    rows.length
+      ? table(
+          'Gates on the test part, beside buy-and-hold with the same fees',
+          ['Gate', 'Value', 'Asked', 'Verdict', 'Buy and hold'],
+          rows,
+        )
+      : html`<p>No gate was asked for.</p>`,
+  )
+}
+
+function equity({ test, rows }: ReportData): Html {
+  if (!test?.time.length)
+    return section(
+      'equity',
+      'Equity and drawdown',
+      'What the money would have done.',
+      html`<p>${rows.test ? 'There is no backtest: these rows are not bars that could be traded.' : 'There is no test part to trade on.'}</p>`,
+    )
+  const ends = [test.equity, test.benchmark].map(values => percent(values.at(-1)! / values[0] - 1))
+  const says = `From ${when(test.time[0])} to ${when(test.time.at(-1)!)} the strategy returned ${ends[0]} and buy-and-hold ${ends[1]}, fees paid.`
+  return section(
+    'equity',
+    'Equity and drawdown',
+    'On the test part. Above, what one unit of money became; below, how far it stood under its best so far. Look for a lead that is earned all along, not in one stretch.',
+    drawn(drawEquity(test), 'Lines: equity and drawdown of the strategy and of buy-and-hold over time.', says),
+  )
+}
+
+function folds({ folds, by, task }: ReportData): Html {
+  const names = [...new Set([by, 'roc_auc', 'log_loss', 'sharpe', 'rmse', 'r2'])].filter(name =>
+    folds.some(fold => fold.metrics[name] !== undefined),
+  )
+  const neutral: Record<string, number> = {
+    sharpe: 0,
+    r2: 0,
+    roc_auc: 0.5,
+    ...(task === 'binary' ? { log_loss: Math.LN2 } : {}),
+  }
+  const shown = names.slice(0, 3)
+  const panels = shown.map(name => ({
+    name,
+    neutral: neutral[name],
+    values: folds.map(fold => fold.metrics[name] ?? null),
+  }))
+  const inTime = panels.length > 0 && folds.every(fold => fold.to > fold.from)
+  return section(
+    'folds',
+    'Folds over time',
+    'The chosen model, fitted on what came before each block and measured on the block. Look for figures that hold in every stretch; dashed is what guessing gives.',
+    inTime
+      ? drawn(
+          drawFolds(
+            folds.map(({ from, to }) => [from, to]),
+            panels,
+          ),
+          `Lines: ${shown.join(', ')} of each fold over time.`,
+          `${shown.join(', ')} of each fold; a gap is undefined.`,
+        )
+      : null,
+    folds.length
+      ? table(
+          'Out-of-fold validation blocks of the chosen model',
+          ['Fold', 'From', 'To', 'Rows', ...names],
+          folds.map(fold => [
+            `${fold.index + 1}`,
+            when(fold.from),
+            when(fold.to),
+            fold.rows,
+            ...names.map(name => fold.metrics[name] ?? null),
+          ]),
+        )
+      : html`<p>There are no folds: no block was held out.</p>`,
+  )
+}
+
+function calibration({ calibration: bins }: ReportData): Html {
+  if (!bins.length)
+    return section(
+      'calibration',
+      'Calibration',
+      'Whether a probability means what it says.',
+      html`<p>There are no probabilities on a test part to compare.</p>`,
+    )
+  const largest = Math.max(...bins.map(bin => bin.count))
+  const off =
+    bins.reduce((sum, { mean, observed, count }) => sum + count * Math.abs(mean - observed), 0) /
+    bins.reduce((sum, { count }) => sum + count, 0)
+  return section(
+    'calibration',
+    'Calibration',
+    'On the test part. Of all rows that were given 60 %, 60 % should turn out so. Look for points on the diagonal; the lines are 95 % intervals, at their best, for overlapping labels are not independent.',
+    html`<div class="beside">${drawn(drawCalibration(bins), 'Points: observed frequency against predicted probability, with intervals.', `Predicted and observed differ by ${figure(off)} on average, weighted by rows.`)}
+${table(
+  'Rows by predicted probability',
+  ['Predicted', 'Observed', 'Rows', 'To scale'],
+  bins.map(({ mean, observed, count }) => [mean, observed, count, bar(count / largest)]),
+)}</div>`,
+  )
+}
+
+function importances({ importances, selected }: ReportData): Html {
+  const reading =
+    'What the model leaned on, as shares of 1. Look for a few features that make sense; one that carries all may be a leak.'
+  if (!importances)
+    return section('importances', 'Importances', reading, html`<p>${selected.kind} gives no importances.</p>`)
+  const sorted = Object.entries(importances).sort((a, b) => b[1] - a[1])
+  const rest = sorted.slice(TOP)
+  const largest = sorted[0]?.[1] ?? 0
+  const left = rest.length
+    ? html`<p class="small">${count(rest.length, 'further feature')} together: ${figure(rest.reduce((sum, [, share]) => sum + share, 0))}.</p>`
+    : null
+  return section(
+    'importances',
+    'Importances',
+    reading,
+    table(
+      `Features of ${selected.id}`,
+      ['Feature', 'Share', 'To scale'],
+      sorted.slice(0, TOP).map(([name, share]) => [name, share, bar(share / largest)]),
+    ),
+    left,
+  )
+}
+
+function everyFigure({ metrics, backtest, benchmark }: ReportData): Html {
+  const test = { ...metrics.test, ...backtest }
+  const names = [...new Set([...Object.keys(test), ...Object.keys(metrics.valid)])]
+  return section(
+    'figures',
+    'Every figure',
+    'Validation chose the model, so its figures flatter; the test part did not. A wide gap between the two is what overfitting looks like.',
+    table(
+      'The chosen model beside buy-and-hold on the test part',
+      ['Figure', 'Validation', 'Test', 'Buy and hold'],
+      names.map(name => [named(name), metrics.valid[name], test[name], benchmark[name]]),
+    ),
+  )
+}
+
+function origin({ data, rows, selected, lineage }: ReportData): Html {
+  const { train, valid, test, purged } = rows
+  const symbols = data.symbols.filter(Boolean)
+  const shown = symbols.slice(0, 12)
+  const more = symbols.length - shown.length
+  const facts: [string, Part][] = [
+    [
+      'table',
+      `${data.table}, version ${data.version}: ${count(data.rows, 'row')}${data.timeframe ? ` of ${data.timeframe}` : ''}, ${when(data.from)} to ${when(data.to)}`,
+    ],
+    ['symbols', shown.length ? `${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}` : UNDEFINED],
+    ['table digest', html`<code>${data.digest}</code>`],
+    [
+      'model',
+      `${selected.kind}: ${parameters(selected.params)}${selected.iterations === null ? '' : `, iterations ${selected.iterations}`}`,
+    ],
+    ...lineage.map(({ name, value }): [string, Part] => [name, html`<code>${value}</code>`]),
+  ]
+  return section(
+    'origin',
+    'Data and lineage',
+    'Where each row went, and all it takes to make this model again. Purged rows are in no part: their labels reach into the next one.',
+    html`<div class="parts">${Object.entries({ train, validation: valid, test }).map(([name, n]) => (n ? html`<span style="flex:${n} 1 0">${name} ${figure(n)}</span>` : null))}</div>
+<p class="small">${count(purged, 'row')} purged between the parts. Rows without a label or still warming up are in none.</p>`,
+    table('Lineage', ['What', 'Value'], facts),
+  )
+}
+
+function stages({ stages }: ReportData): Html {
+  const seconds = stages.reduce((sum, stage) => sum + stage.seconds, 0)
+  const longest = Math.max(...stages.map(stage => stage.seconds))
+  return section(
+    'stages',
+    'Time and memory',
+    'What each stage took. A stage from the cache was done by an earlier run on the same input.',
+    table(
+      `${seconds.toFixed(1)} seconds in all`,
+      ['Stage', 'Seconds', 'To scale', 'Done', 'Peak memory, MB'],
+      stages.map(({ name, seconds, cached, peak_memory_mb: memory }) => [
+        name,
+        seconds,
+        bar(seconds / longest),
+        cached ? 'from the cache' : 'now',
+        memory === null ? null : Math.round(memory),
+      ]),
+    ),
+  )
+}
+
+const closing = ({ run }: ReportData): Html =>
+  html`<footer class="small"><p>Made by Sluice from run ${run}. Times are UTC. Returns are after fees; they describe the past and promise nothing.</p></footer>
+`
+
+/** A chart at both widths: `alt` says what it is, the caption what it shows. */
+function drawn(drawing: Drawing | string, alt: string, says: string): Html {
+  const put = (svg: string, kind: string) =>
+    trusted(svg.replace('<svg ', `<svg class="${kind}" aria-hidden="true" focusable="false" `))
+  const charts =
+    typeof drawing === 'string' ? put(drawing, '') : [put(drawing.broad, 'broad'), put(drawing.narrow, 'narrow')]
+  return html`<figure><div role="img" aria-label="${alt}">${charts}</div><figcaption>${says}</figcaption></figure>`
+}
+
+const mark = (pass: boolean): Html =>
+  pass ? html`<span class="pass">✓ pass</span>` : html`<span class="fail">✗ fail</span>`
+
+const list = (lines: string[]): Html | null =>
+  lines.length
+    ? html`<ul class="lead">${lines.slice(0, 30).map(line => html`<li>${line}</li>`)}${lines.length > 30 ? html`<li>and ${lines.length - 30} more</li>` : null}</ul>`
+    : null
+
+/** A metric with its meaning below. */
+function named(name: string): Html {
+  const meaning = MEANING.get(name.replace(/^valid\./, ''))
+  return html`${name}${meaning ? html`<span>${meaning}</span>` : null}`
+}

@@ -1,0 +1,116 @@
+// What was tried and what came of it, for the report: the leader board and the heat map of thresholds.
+import { variance } from '../base/statistics.ts'
+import { expectedMaximumSharpe } from './luck.ts'
+import { count, extent, figure, fixed, type Html, heatMap, html, section, table, UNDEFINED } from './page.ts'
+
+export type Metrics = Record<string, number | null>
+type Params = Record<string, unknown>
+
+/** Every combination of a candidate and a threshold, and the one that was chosen. */
+export interface Search {
+  selected: { id: string; kind: string; params: Params; threshold: number; iterations: number | null }
+  /** The metric of selection. */
+  by: string
+  /** Best threshold of each candidate, best first, on validation. */
+  leaderboard: { id: string; kind: string; params: Params; threshold: number; metrics: Metrics }[]
+  /** `by` on validation, [candidate][threshold]. */
+  grid: { candidates: string[]; thresholds: number[]; values: (number | null)[][] }
+  /** Of the chosen one. */
+  metrics: { valid: Metrics; test: Metrics }
+}
+
+/** The leader board and the heat map of thresholds, with a word on how much of the best figure is luck. */
+export function describeSearch(data: Search): Html {
+  const { leaderboard, grid, by } = data
+  const thresholds = Math.max(1, grid.thresholds.length)
+  const combinations = grid.candidates.length * thresholds
+  return section(
+    'tried',
+    'What was tried',
+    html`${count(grid.candidates.length, 'model')} × ${count(thresholds, 'threshold')}, compared by ${by} on validation bars that no fit had seen. ${luck(data)}`,
+    table(
+      `The ${leaderboard.length > TOP ? `best ${TOP} of ${leaderboard.length}` : figure(leaderboard.length)} models, each at its best threshold of ${count(combinations, 'combination')}`,
+      ['Model', 'Parameters that differ', 'Threshold', ...boardMetrics(data)],
+      leaderboard
+        .slice(0, TOP)
+        .map(entry => [
+          entry.id,
+          differing(entry, leaderboard),
+          entry.threshold,
+          ...boardMetrics(data).map(name => entry.metrics[name] ?? null),
+        ]),
+    ),
+    grid.thresholds.length > 1 ? heat(data) : null,
+  )
+}
+
+export const TOP = 20
+
+/** What skill-less models would have reached: the more was tried, the more of the best figure is luck. */
+function luck({ by, grid, metrics }: Search): string {
+  const values = grid.values.flat()
+  const known = values.filter(value => value !== null)
+  const lucky = by === 'sharpe' && known.length > 1 ? expectedMaximumSharpe(values.length, variance(known, 1)) : null
+  const deflated = metrics.valid.deflated_sharpe
+  return [
+    'The best of so many is partly luck',
+    lucky
+      ? `: without any skill, figures that scatter like these would show a best sharpe of about ${lucky.toFixed(2)}`
+      : '',
+    typeof deflated === 'number' ? ` (probability that the chosen one is better than luck: ${figure(deflated)})` : '',
+    '. So the verdict comes from other bars.',
+  ].join('')
+}
+
+function boardMetrics({ by, leaderboard }: Search): string[] {
+  const known = new Set(leaderboard.flatMap(entry => Object.keys(entry.metrics)))
+  const wanted = ['sharpe', 'max_drawdown', 'trades', 'roc_auc', 'log_loss', 'rmse', 'r2']
+  return [by, ...wanted.filter(name => name !== by)].filter(name => known.has(name)).slice(0, 6)
+}
+
+/** Parameters that are not the same in every model of the kind. */
+function differing({ kind, params }: { kind: string; params: Params }, all: Search['leaderboard']): string {
+  const others = all.filter(other => other.kind === kind)
+  const differ = Object.entries(params).filter(([name, value]) =>
+    others.some(other => text(other.params[name]) !== text(value)),
+  )
+  return differ.length ? parameters(Object.fromEntries(differ)) : 'none'
+}
+
+export const parameters = (params: Params): string =>
+  Object.entries(params)
+    .map(([name, value]) => `${name} ${text(value)}`)
+    .join(', ')
+
+const text = (value: unknown): string => (typeof value === 'string' ? value : (JSON.stringify(value) ?? UNDEFINED))
+
+const HEAT_ROWS = 60
+const HEAT_COLUMNS = 16
+
+/** The models in the order of the leader board; of too many thresholds every k-th, the chosen one among them. */
+function heat({ grid, by, leaderboard, selected }: Search): Html {
+  const rank = new Map(leaderboard.map(({ id }, i) => [id, i]))
+  const rankOf = (i: number) => rank.get(grid.candidates[i]) ?? grid.candidates.length + i
+  const order = grid.candidates.map((_, i) => i).sort((a, b) => rankOf(a) - rankOf(b))
+  const rows = order.slice(0, HEAT_ROWS)
+  const step = Math.ceil(grid.thresholds.length / HEAT_COLUMNS)
+  const chosen = grid.thresholds.indexOf(selected.threshold)
+  const columns = grid.thresholds.map((_, j) => j).filter(j => (j - Math.max(chosen, 0)) % step === 0)
+  const [low, high] = extent(grid.values)
+  const caption = [
+    `${by} on validation by model (best first) and threshold${low <= high ? `, from ${figure(low)} to ${figure(high)}` : ''};`,
+    low < 0 && high > 0 ? 'blue above zero, orange below.' : 'the deeper, the higher.',
+    'The frame marks the chosen one: look for good figures all around it, since a lone peak is luck.',
+    step > 1 ? `One threshold in ${step} is shown.` : '',
+    order.length > HEAT_ROWS ? `${count(order.length - HEAT_ROWS, 'further model')} left out.` : '',
+    `${UNDEFINED} has no figure, mostly because nothing traded.`,
+  ]
+  return heatMap({
+    caption: caption.filter(Boolean).join(' '),
+    corner: 'Model',
+    rows: rows.map(i => grid.candidates[i]),
+    columns: columns.map(j => fixed(grid.thresholds[j], Math.abs(grid.thresholds.at(-1)!) < 0.1 ? 4 : 2)),
+    values: rows.map(i => columns.map(j => grid.values[i][j])),
+    chosen: { row: rows.findIndex(i => grid.candidates[i] === selected.id), column: columns.indexOf(chosen) },
+  })
+}

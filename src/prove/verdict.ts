@@ -1,0 +1,188 @@
+// GATE: the one look at the test part. The selected recipe's proven fit predicts it, the backtest and the gates judge.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Context } from '../base/context.ts'
+import { engineError, SluiceError } from '../base/errors.ts'
+import { loadModel } from '../base/onnx.ts'
+import { type Dataset, readDataset } from '../learn/dataset.ts'
+import { indices, type Range, size } from '../learn/split.ts'
+import { type Fit, fitOnce, probabilities, rowsOf, type Trained } from '../learn/train.ts'
+import { type BacktestOptions, type Bars, backtest, buyAndHold } from './backtest.ts'
+import { figuresOf, fixedYear, readPart, type Selected } from './contest.ts'
+import { explainRefusal, type GateResult, type Gates, judge } from './gate.ts'
+import { countLook, type Series } from './looks.ts'
+import { excessSharpeProbability } from './luck.ts'
+import type { Figures } from './metrics.ts'
+import { signals } from './select.ts'
+
+export interface Verdict {
+  pass: boolean
+  gates: GateResult[]
+  /** In words: by how much each failed gate failed, and what would have to be true to pass. */
+  explanation: string[]
+  metrics: { valid: Figures; test: Figures }
+  backtest: Figures
+  benchmark: Figures
+  /** The fit that was judged, exported. */
+  proven: Fit
+  parity: Parity
+  /** How often test bars of this series that overlap these have been looked at, this time included. */
+  test_looks: number
+  /** Of Python and its libraries, which fitted the model. */
+  engine: Record<string, string>
+}
+
+/** Largest differences of probabilities over `rows` rows. */
+export interface Parity {
+  native_python: number
+  native_node: number
+  bound: number
+  rows: number
+}
+
+export interface GateConfig {
+  gates: Gates
+  backtest: BacktestOptions
+}
+
+/** Trees compare exactly and add up; linear models multiply in another order. */
+const PARITY_BOUND: Record<string, number> = { logistic: 1e-5 }
+const TREE_BOUND = 1e-6
+
+/** Judges the selected recipe, fitted on the last fold's training rows, on the test part. Without a test part only `valid.` gates are held. */
+export async function judgeSelected(
+  dataset: Dataset,
+  trained: Trained[],
+  { selected, metrics }: Selected,
+  config: GateConfig,
+  { run, seed, series }: { run: string; seed: number; series: Series },
+  context: Context,
+): Promise<Verdict> {
+  const fold = dataset.split.folds.at(-1)!
+  const { test } = dataset.split
+  const { kind, params, id, threshold } = selected
+  const rows = rowsOf(params, fold, [...fold.valid, ...test])
+  const proven = await fitOnce(dataset, { recipe: { kind, params, seed }, rows, export: true }, context)
+  await checkReproduced(dataset, trained.find(candidate => candidate.id === id)!.fits.at(-1)!, proven)
+  const parity = await checkParity(dataset, proven, kind, rows.predict)
+  const engine = await context.engine.versions()
+  const valid = Object.fromEntries(Object.entries(metrics).map(([name, value]) => [`valid.${name}`, value]))
+  if (!test.length) {
+    const gates = Object.fromEntries(Object.entries(config.gates).filter(([name]) => name.startsWith('valid.')))
+    const explanation = [
+      'there is no test part (two ratios): gates on it cannot be held, so the model is registered at most',
+    ]
+    return {
+      ...judge(valid, gates),
+      explanation,
+      metrics: { valid: metrics, test: {} },
+      backtest: {},
+      benchmark: {},
+      proven,
+      parity,
+      test_looks: 0,
+      engine,
+    }
+  }
+
+  const part = await readPart(dataset, test)
+  const test_looks = await countLook({ run, ...series, from: part.bars.time[0], to: dataset.to }, context)
+  const p = (await probabilities(proven, dataset.classes.length)).subarray(size(fold.valid))
+  const options = fixedYear(config.backtest, part.bars)
+  const judged = tested(part.bars, p, threshold, options)
+  const test_metrics = figuresOf(part, p, threshold)
+  const figures = { ...test_metrics, ...judged.figures, deflated_sharpe: metrics.deflated_sharpe }
+  const verdict = judge({ ...figures, ...valid }, config.gates)
+  return {
+    ...verdict,
+    explanation: explainRefusal(verdict, {
+      returns: judged.returns,
+      trades: judged.trades,
+      periodsPerYear: options.periods_per_year!,
+    }),
+    metrics: { valid: metrics, test: test_metrics },
+    backtest: judged.figures,
+    benchmark: judged.benchmark,
+    proven,
+    parity,
+    test_looks,
+    engine,
+  }
+}
+
+function tested(bars: Bars, p: Float32Array, threshold: number, options: BacktestOptions) {
+  const ours = backtest(bars, signals(p, threshold, options.mode), options)
+  const market = buyAndHold(bars, options)
+  const excess = excessSharpeProbability(ours.returns, market.returns, ours.meanPosition)
+  return {
+    figures: { ...ours.metrics, excess_sharpe_probability: excess },
+    benchmark: market.metrics,
+    returns: ours.returns,
+    trades: ours.trades.length,
+  }
+}
+
+/** The exported fit is a second one of the same recipe and rows: equal seeds must give equal bits. */
+async function checkReproduced(dataset: Dataset, first: Fit, second: Fit): Promise<void> {
+  const [a, b] = await Promise.all([first, second].map(fit => probabilities(fit, dataset.classes.length)))
+  const odd = a.findIndex((value, i) => value !== b[i])
+  if (odd >= 0)
+    throw engineError(
+      'NOT_REPRODUCED',
+      `the same recipe gave ${a[odd]} and then ${b[odd]} for validation row ${odd + 1}: the engine is not deterministic here`,
+    )
+}
+
+/** Native = onnxruntime in Python = onnxruntime in Node on every predicted row, or the run is refused (PARITY). */
+export async function checkParity(dataset: Dataset, fit: Fit, kind: string, ranges: Range[]): Promise<Parity> {
+  const classes = dataset.classes.length
+  const [native, python] = await Promise.all([probabilities(fit, classes), probabilities(fit, classes, 'onnx')])
+  const node = await predictOnnx(dataset, readFileSync(join(fit.folder, 'model.onnx')), ranges)
+  const bound = PARITY_BOUND[kind] ?? TREE_BOUND
+  const parity = {
+    native_python: distance(native, python),
+    native_node: distance(native, node),
+    bound,
+    rows: native.length,
+  }
+  if (!(Math.max(parity.native_python, parity.native_node) <= bound))
+    throw new SluiceError(
+      'gate',
+      'PARITY',
+      `${kind} leaves parity: native and ONNX differ by ${Math.max(parity.native_python, parity.native_node)}, bound ${bound}`,
+      {
+        detail: parity,
+      },
+    )
+  return parity
+}
+
+/** Probability of the last class for rows of a dataset, by onnxruntime in this process. */
+async function predictOnnx(dataset: Dataset, bytes: Uint8Array, ranges: Range[]): Promise<Float32Array> {
+  const model = await loadModel(bytes)
+  try {
+    const rows = indices(ranges)
+    const columns = await readDataset(dataset)
+    const features = new Float32Array(rows.length * dataset.features.length)
+    for (const [j, name] of dataset.features.entries()) {
+      const values = columns.get(name) as Float32Array
+      for (let i = 0; i < rows.length; i++) features[i * dataset.features.length + j] = values[rows[i]]
+    }
+    const output = await model.run(features, rows.length)
+    return Float32Array.from({ length: rows.length }, (_, i) => output[i * model.columns + model.columns - 1])
+  } finally {
+    await model.close()
+  }
+}
+
+function distance(a: Float32Array, b: Float32Array): number {
+  if (a.length !== b.length) return Number.POSITIVE_INFINITY
+  let worst = 0
+  // A NaN on either side is no agreement.
+  for (let i = 0; i < a.length; i++)
+    worst =
+      a[i] === b[i]
+        ? worst
+        : Math.max(worst, Number.isNaN(a[i] - b[i]) ? Number.POSITIVE_INFINITY : Math.abs(a[i] - b[i]))
+  return worst
+}

@@ -1,0 +1,169 @@
+// REGISTER: fits the selected recipe once more on every labelled row (refit: all), checks what is to be shipped, and signs it into a bundle.
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { sha256 } from '../base/blobs.ts'
+import type { Context } from '../base/context.ts'
+import { SluiceError } from '../base/errors.ts'
+import type { GitState } from '../base/runs.ts'
+import { spearman } from '../base/statistics.ts'
+import type { TableManifest } from '../data/tables.ts'
+import { type Dataset, readDataset } from '../learn/dataset.ts'
+import { indices, type Range, size } from '../learn/split.ts'
+import { type Fit, fitOnce, probabilities } from '../learn/train.ts'
+import type { Selected } from '../prove/contest.ts'
+import { checkParity, type Verdict } from '../prove/verdict.ts'
+import { type BundleManifest, bundleFolder, openBundle, writeBundle } from './bundle.ts'
+import { signingKey, trustedKeys } from './keys.ts'
+import { addVersion, nextVersion } from './versions.ts'
+
+/** Spearman rank correlation that shipped and proven must have on the test rows: the same recipe, not another model. */
+const RANK_AGREEMENT = 0.5
+
+export interface Registered {
+  name: string
+  version: number
+  /** SHA-256 of the bundle's manifest. */
+  digest: string
+  status: 'registered' | 'refused'
+}
+
+export interface Subject {
+  name: string
+  run: string
+  seed: number
+  refit: 'none' | 'all'
+  mode: 'long' | 'long_short'
+  features: object[]
+  label: object
+  table: TableManifest
+  git: GitState
+}
+
+/** Registers the selected recipe as the next version: `registered` when the verdict passed, else `refused` (kept, never an alias's target). */
+export async function register(
+  dataset: Dataset,
+  chosen: Selected,
+  verdict: Verdict,
+  subject: Subject,
+  context: Context,
+): Promise<Registered> {
+  const { selected } = chosen
+  const recipe = { kind: selected.kind, params: selected.params, seed: subject.seed }
+  const all: Range[] = [[0, dataset.rows]]
+  let shipped = verdict.proven
+  let parity = verdict.parity
+  if (subject.refit === 'all') {
+    const rows = { train: all, stop: [], predict: all }
+    shipped = await fitOnce(dataset, { recipe, rows, iterations: verdict.proven.iterations, export: true }, context)
+    parity = await checkParity(dataset, shipped, selected.kind, all)
+    await checkAgreement(dataset, verdict.proven, shipped)
+  }
+  const name = subject.name
+  const version = await nextVersion(context.database, context.home, name)
+  const folder = bundleFolder(context.home, name, version)
+  const key = signingKey(context.home)
+  const manifest = await describe(dataset, chosen, verdict, { shipped, parity, version }, subject, context)
+  const files = shipped.artefacts.filter(({ name }) => name.startsWith('model.'))
+  await writeBundle(
+    folder,
+    manifest,
+    files.map(({ name }) => ({ name, bytes: readFileSync(join(shipped.folder, name)) })),
+    key,
+  )
+  const { digest } = await openBundle(folder, trustedKeys(context.home))
+  const status = verdict.pass ? 'registered' : 'refused'
+  await addVersion(context.database, {
+    name,
+    version,
+    digest,
+    status,
+    run: subject.run,
+    manifest: JSON.stringify(manifest),
+    created: manifest.created,
+  })
+  return { name, version, digest, status }
+}
+
+/** Whether a version's bundle still lies where it was put. */
+export const isRegistered = ({ name, version }: Registered, home: string): boolean =>
+  existsSync(join(bundleFolder(home, name, version), 'manifest.json'))
+
+async function checkAgreement(dataset: Dataset, proven: Fit, shipped: Fit): Promise<void> {
+  const classes = dataset.classes.length
+  const everywhere = await probabilities(shipped, classes)
+  const odd = everywhere.findIndex(value => !Number.isFinite(value))
+  if (odd >= 0) throw refused('NOT_FINITE', `the shipped model predicts ${everywhere[odd]} for row ${odd + 1}`)
+  const { test, folds } = dataset.split
+  if (!test.length) return
+  const before = (await probabilities(proven, classes)).subarray(size(folds.at(-1)!.valid))
+  const after = Float32Array.from(indices(test), row => everywhere[row])
+  const agreement = spearman(before, after)
+  // A constant prediction has no ranks to disagree on.
+  if (agreement !== null && agreement < RANK_AGREEMENT)
+    throw refused(
+      'REFIT_DISAGREES',
+      `refitted on all rows, the recipe ranks the test rows otherwise (Spearman ${agreement.toFixed(3)} < ${RANK_AGREEMENT})`,
+    )
+}
+
+const refused = (code: string, message: string) =>
+  new SluiceError('gate', code, message, { next: 'refit: none ships the proven fit' })
+
+async function describe(
+  dataset: Dataset,
+  { selected }: Selected,
+  verdict: Verdict,
+  { shipped, parity, version }: { shipped: Fit; parity: Verdict['parity']; version: number },
+  { name, run, seed, refit, mode, features, label, table, git }: Subject,
+  context: Context,
+): Promise<Omit<BundleManifest, 'files' | 'format'>> {
+  const { train } = dataset.split
+  const modelDigest = (fit: Fit) => sha256(readFileSync(join(fit.folder, 'model.onnx')))
+  const everything = { dataset: dataset.digest, rows: dataset.rows, from: dataset.from, to: dataset.to }
+  const learned = {
+    dataset: dataset.digest,
+    rows: size(train),
+    from: dataset.from,
+    to: await timeOf(dataset, train.at(-1)![1] - 1),
+  }
+  return {
+    name,
+    version,
+    created: context.now(),
+    run,
+    task: dataset.task,
+    classes: dataset.classes,
+    model: { kind: selected.kind, params: selected.params, seed, iterations: shipped.iterations },
+    input: {
+      name: 'features',
+      features: dataset.features.map(feature => ({ name: feature, nullable: dataset.nullable.includes(feature) })),
+    },
+    output: 'probability',
+    decision: { threshold: selected.threshold, mode },
+    features: features as Record<string, unknown>[],
+    timeframe: table.timeframe,
+    label: label as Record<string, unknown>,
+    data: {
+      table: table.table,
+      version: table.version,
+      digest: table.digest,
+      rows: table.rows,
+      from: table.from,
+      to: table.to,
+    },
+    proven: { ...learned, model: modelDigest(verdict.proven) },
+    shipped: { ...(refit === 'all' ? everything : learned), refit, model: modelDigest(shipped) },
+    metrics: verdict.metrics,
+    backtest: verdict.backtest,
+    benchmark: verdict.benchmark,
+    gates: verdict.gates,
+    test_looks: verdict.test_looks,
+    parity: { native_python: parity.native_python, native_node: parity.native_node, rows: parity.rows },
+    engine: { versions: verdict.engine },
+    git,
+  }
+}
+
+async function timeOf(dataset: Dataset, row: number): Promise<number> {
+  return ((await readDataset(dataset)).get('time') as Float64Array)[row]
+}

@@ -1,0 +1,85 @@
+// Scores a whole file with a registered model: candles, from which the features are computed, or the feature columns themselves.
+import type { Context } from '../base/context.ts'
+import { dataError } from '../base/errors.ts'
+import { loadModel } from '../base/onnx.ts'
+import { type Column, findColumn, numbers, strings, type Table } from '../base/table.ts'
+import { readCandles, readColumns, writeTable } from '../data/files.ts'
+import { featuresOn } from '../features/build.ts'
+import type { FeatureSpec } from '../features/catalog.ts'
+import { computeFeatures } from '../features/compute.ts'
+import { warm } from '../learn/dataset.ts'
+import { type Bundle, openRegistered } from '../registry/bundle.ts'
+import { trustedKeys } from '../registry/keys.ts'
+import { resolveVersion } from '../registry/versions.ts'
+import { predictTable } from './predict.ts'
+
+/** Writes a row per input row: time and symbol where the input has them, then the answer; empty where there is none. Gives how many rows, and how many without an answer. */
+export async function predictFile(
+  model: string,
+  input: string,
+  out: string,
+  trusted: string[],
+  context: Context,
+): Promise<{ rows: number; unanswered: number }> {
+  const bundle = await openRegistered(
+    context.home,
+    await resolveVersion(context.database, model),
+    trustedKeys(context.home, trusted),
+  )
+  const table = await readColumns(input, context.signal)
+  const names = bundle.manifest.input.features.map(feature => feature.name)
+  const missing = names.filter(feature => !findColumn(table, feature))
+  const scored = missing.length ? await fromCandles(bundle, input, missing, context) : table
+  const features = names.map(feature => numbers(scored, feature))
+  // While a feature of candles warms up there is no answer, as there was no training row. A row that is given whole is judged by itself.
+  const rows = missing.length
+    ? warm(features, symbolsOf(scored), scored.rows)
+    : Int32Array.from({ length: scored.rows }, (_, i) => i)
+  const session = await loadModel(bundle.model)
+  try {
+    const given = features.map(values => Float64Array.from(rows, row => values[row]))
+    const answered = await predictTable(bundle.manifest, session, given)
+    await writeTable(spread(scored, rows, answered.table), out, context.signal)
+    return { rows: scored.rows, unanswered: scored.rows - rows.length + answered.unanswered }
+  } finally {
+    await session.close()
+  }
+}
+
+const symbolsOf = (table: Table) => (findColumn(table, 'symbol') ? strings(table, 'symbol') : undefined)
+
+/** Candles with a column per feature; input that is neither is told what is missing. */
+async function fromCandles({ manifest }: Bundle, input: string, missing: string[], context: Context): Promise<Table> {
+  const candles = await readCandles(input, { signal: context.signal, now: context.now }).catch(cause => {
+    if (cause.code !== 'MISSING_COLUMN') throw cause
+    throw dataError(
+      'MISSING_COLUMN',
+      `${input} is neither candles (${cause.message}) nor has it the features ${missing.slice(0, 5).join(', ')}`,
+      { cause },
+    )
+  })
+  const schema = candles.columns.map(({ name, type }) => ({ name, type }))
+  const features = featuresOn({ schema, timeframe: manifest.timeframe }, manifest.features as FeatureSpec[])
+  const { columns } = computeFeatures(candles, features)
+  return {
+    rows: candles.rows,
+    columns: [
+      ...candles.columns,
+      ...features.map(({ name }, i) => ({ name, type: 'number' as const, values: columns[i] })),
+    ],
+  }
+}
+
+/** The answers at their rows, beside what identifies a row. */
+function spread(table: Table, rows: Int32Array, answers: Table): Table {
+  const kept = table.columns.filter(({ name }) => name === 'time' || name === 'symbol')
+  const placed = answers.columns.map(({ name, type, values }): Column => {
+    const whole =
+      values instanceof Float64Array
+        ? new Float64Array(table.rows).fill(Number.NaN)
+        : new Array<string | null>(table.rows).fill(null)
+    for (let i = 0; i < rows.length; i++) whole[rows[i]] = values[i]
+    return { name, type, values: whole }
+  })
+  return { rows: table.rows, columns: [...kept, ...placed] }
+}

@@ -1,0 +1,265 @@
+// What a command prints for a person: short tables, one fact a line. The same facts are in its JSON.
+import type { Row } from './base/database.ts'
+import type { IngestResult } from './data/ingest.ts'
+import type { RunResult } from './pipeline.ts'
+import type { Check } from './prove/audit.ts'
+
+type Figures = Record<string, number | null>
+type Cell = string | number | boolean | null | undefined
+
+/** Rows as aligned columns, numbers to the right. */
+export function table(rows: Record<string, Cell>[]): string {
+  if (!rows.length) return 'nothing yet'
+  const names = Object.keys(rows[0])
+  const cells = [names, ...rows.map(row => names.map(name => text(row[name])))]
+  const widths = names.map((_, i) => Math.max(...cells.map(row => row[i].length)))
+  const right = names.map(name => rows.every(row => typeof row[name] !== 'string'))
+  return cells
+    .map(row =>
+      row
+        .map((cell, i) => (right[i] ? cell.padStart(widths[i]) : cell.padEnd(widths[i])))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')
+}
+
+function text(value: Cell): string {
+  if (value === null || value === undefined) return '–'
+  return typeof value === 'number' ? number(value) : String(value)
+}
+
+const number = (value: number): string =>
+  Number.isInteger(value) || Math.abs(value) >= 1e6
+    ? String(Math.round(value))
+    : Number(value.toPrecision(4)).toString()
+
+export const figures = (values: Figures): string =>
+  table(Object.entries(values).map(([name, value]) => ({ figure: name, value })))
+
+export const backtested = (ours: Figures, market: Figures): string =>
+  table(Object.keys(ours).map(name => ({ figure: name, strategy: ours[name], 'buy and hold': market[name] })))
+
+export function ingested({
+  table: name,
+  version,
+  read,
+  accepted,
+  rejected,
+  duplicates,
+  from,
+  to,
+  timeframe,
+  reasons,
+  quarantine,
+  created,
+}: IngestResult): string {
+  return [
+    `${name}@${version}${created ? '' : ' (unchanged)'}: ${accepted} bars of ${timeframe ?? 'no fixed length'}, ${from} to ${to}`,
+    `read ${read} = accepted ${accepted} + rejected ${rejected} + duplicates ${duplicates}`,
+    ...Object.entries(reasons).map(([code, n]) => `  ${code}: ${n}`),
+    ...(quarantine ? [`rejected rows are in ${quarantine}`] : []),
+  ].join('\n')
+}
+
+export const built = ({
+  rows,
+  features,
+  label,
+  warmup,
+  horizon,
+  seconds,
+  out,
+}: {
+  rows: number
+  features: string[]
+  label: string
+  warmup: number
+  horizon: number
+  seconds: number
+  out?: unknown
+}): string =>
+  [
+    `${rows} bars x ${features.length} features in ${seconds} s; warm-up ${warmup} bars, label ${label} over ${horizon}`,
+    features.join(' '),
+    ...(out ? [`written to ${out}`] : []),
+  ].join('\n')
+
+export const frozen = ({
+  digest,
+  rows,
+  parts,
+  folds,
+  warnings,
+  files,
+}: {
+  digest: string
+  rows: number
+  parts: Record<string, number>
+  folds: number
+  warnings: string[]
+  files: string[]
+}): string =>
+  [
+    `dataset ${digest.slice(0, 12)}: ${rows} rows = train ${parts.train} + valid ${parts.valid} + test ${parts.test} + purged ${parts.purged}; ${folds} folds`,
+    ...warnings.map(warning => `warning: ${warning}`),
+    ...files,
+  ].join('\n')
+
+interface Judged {
+  id: string
+  params: Record<string, Cell>
+  metrics: Figures
+}
+
+/** Candidates with the parameters in which they differ. */
+export function trained(candidates: Judged[], names = ['roc_auc', 'log_loss', 'brier']): string {
+  return table(
+    candidates.map(({ id, params, metrics }) => ({
+      candidate: id,
+      ...pick(metrics, names),
+      parameters: differing(params, candidates),
+    })),
+  )
+}
+
+const pick = (values: Figures, names: string[]) => Object.fromEntries(names.map(name => [name, values[name]]))
+
+function differing(params: Record<string, Cell>, candidates: { id: string; params: Record<string, Cell> }[]): string {
+  const varies = (name: string) =>
+    new Set(candidates.filter(other => name in other.params).map(other => other.params[name])).size > 1
+  return Object.entries(params)
+    .filter(([name]) => varies(name))
+    .map(([name, value]) => `${name}=${value}`)
+    .join(' ')
+}
+
+/** The verdict gate by gate beside buy-and-hold, then where everything is. */
+export function ran({
+  run,
+  status,
+  seconds,
+  rows,
+  folds,
+  combinations,
+  selected,
+  gates,
+  benchmark,
+  explanation,
+  model,
+  files,
+  stages,
+  test_looks,
+}: RunResult): string {
+  const verdict = {
+    deployed: 'passed every gate and is champion',
+    registered: 'registered, not deployed',
+    refused: 'refused',
+  }[status]
+  return [
+    table(
+      stages.map(({ name, seconds, cached, peak_memory_mb }) => ({
+        stage: name,
+        seconds,
+        'memory MB': Math.round(peak_memory_mb),
+        found: cached ? 'yes' : '',
+      })),
+    ),
+    '',
+    `train ${rows.train}, validation ${rows.valid}, test ${rows.test}, purged ${rows.purged} rows; ${folds} folds; ${combinations} combinations tried`,
+    `selected ${selected.id} at threshold ${selected.threshold}`,
+    '',
+    table(
+      gates.map(({ name, value, bound, pass }) => ({
+        gate: name,
+        value,
+        bound,
+        verdict: pass ? 'pass' : 'FAIL',
+        'buy and hold': benchmark[name],
+      })),
+    ),
+    '',
+    `${model.name}@${model.version} ${verdict} (run ${run}, ${seconds.toFixed(1)} s, look ${test_looks} at these test bars)`,
+    ...explanation.map(line => `  ${line}`),
+    `report  ${files.report}`,
+  ].join('\n')
+}
+
+export const audited = (checks: Check[]): string =>
+  table(checks.map(({ name, ok, worst, detail }) => ({ check: name, ok: ok ? 'ok' : 'FAIL', worst, detail })))
+
+export const examined = (checks: { name: string; ok: boolean; detail: string; fix: string | null }[]): string =>
+  table(checks.map(({ name, ok, detail, fix }) => ({ check: name, ok: ok ? 'ok' : 'FAIL', detail, fix: fix ?? '' })))
+
+const iso = (time: number | null): string | null => (time === null ? null : new Date(time).toISOString())
+
+export function runSummary({
+  id,
+  name,
+  command,
+  status,
+  started,
+  finished,
+  git_commit,
+  git_dirty,
+  error,
+}: Row<'runs'>) {
+  return {
+    run: id,
+    name,
+    command,
+    status,
+    started: iso(started),
+    finished: iso(finished),
+    seconds: finished === null ? null : (finished - started) / 1000,
+    git_commit,
+    git_dirty: git_dirty === null ? null : Boolean(git_dirty),
+    reason: error === null ? null : `${JSON.parse(error).code}: ${JSON.parse(error).message}`,
+  }
+}
+
+export function stepSummary({
+  stage,
+  status,
+  cached,
+  seconds,
+  cpu_seconds,
+  peak_memory_mb,
+  digest,
+  error,
+}: Row<'steps'>) {
+  return {
+    stage,
+    status,
+    cached: Boolean(cached),
+    seconds,
+    cpu_seconds,
+    peak_memory_mb,
+    digest,
+    error: error === null ? null : JSON.parse(error),
+  }
+}
+
+export function runDetail({
+  steps,
+  result,
+  config,
+  error,
+  ...summary
+}: ReturnType<typeof runSummary> & {
+  steps: ReturnType<typeof stepSummary>[]
+  result: unknown
+  config: unknown
+  error: unknown
+}): string {
+  const lines = Object.entries(summary).map(([name, value]) => `${name.padEnd(11)} ${value ?? '–'}`)
+  const shown = steps.map(({ stage, status, cached, seconds, cpu_seconds, peak_memory_mb }) => ({
+    stage,
+    status,
+    found: cached ? 'yes' : '',
+    seconds,
+    cpu_seconds,
+    peak_memory_mb,
+  }))
+  return [...lines, '', table(shown)].join('\n')
+}

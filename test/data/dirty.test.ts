@@ -1,0 +1,118 @@
+// Every CSV and Parquet case of the reference set of bad inputs, with the counts and codes stated there.
+import { readFileSync } from 'node:fs'
+import { expect, it } from 'vitest'
+import { ingest } from '../../src/data/ingest.ts'
+import { describeShared, haveShared, shared } from '../shared.ts'
+import { dataOf, testContext } from './home.ts'
+
+interface Case {
+  file: string
+  rows_ok: number | null
+  rows_rejected: number | null
+  reason_codes: string[]
+}
+
+const cases: Case[] = haveShared ? JSON.parse(readFileSync(shared('dirty/expected.json'), 'utf8')).cases : []
+/** Formats that the file source refuses. */
+const LATER = /\.(avro|jsonl)$/
+/** Refused as a whole, with this code. */
+const REFUSED: Record<string, string> = {
+  '11_ms_and_seconds_mixed.csv': 'TIMESTAMP_UNIT_MIXED',
+  '16_quoted_thousands.csv': 'EMPTY_INPUT',
+  '17_semicolon_decimal_comma.csv': 'DELIMITER',
+  '18_empty.csv': 'EMPTY_INPUT',
+  '19_header_only.csv': 'EMPTY_INPUT',
+  '20_no_header.csv': 'MISSING_COLUMN',
+  '21_missing_column.csv': 'MISSING_COLUMN',
+  '23_duplicate_header.csv': 'DUPLICATE_COLUMN',
+  '26_truncated.parquet': 'CORRUPT_FILE',
+  '27_wrong_magic.parquet': 'CORRUPT_FILE',
+  '35_truncated.csv.gz': 'CORRUPT_FILE',
+}
+/** Same rows as the control. */
+const EQUAL_TO_CLEAN = /^(00|01|03|09|12|13|14|15|22|25|34)_/
+
+const ingestDirty = (file: string, source: object = {}, more: object = {}) =>
+  ingest(dataOf({ kind: 'file', path: shared(`dirty/${file}`), ...source }, more), testContext())
+const refusal = (promise: Promise<unknown>) => promise.then(() => undefined, error => error)
+
+describeShared('bad inputs', () => {
+  it.each(cases.filter(({ file }) => LATER.test(file)))('$file: another format is refused by name', async ({ file }) => {
+    expect(await refusal(ingestDirty(file))).toMatchObject({ code: 'FORMAT', fault: 'usage' })
+  })
+
+  it.each(cases.filter(({ file }) => file in REFUSED))('$file: refused, $reason_codes', async ({ file, reason_codes }) => {
+    const error = await refusal(ingestDirty(file))
+    expect(error).toMatchObject({ code: REFUSED[file], fault: 'data' })
+    const codes = [error.code, ...Object.keys(error.detail?.reasons ?? {})]
+    expect(codes).toEqual(expect.arrayContaining(reason_codes))
+  })
+
+  it.each(cases.filter(({ file }) => !LATER.test(file) && !(file in REFUSED) && !/^3[34]_/.test(file)))(
+    '$file: $rows_ok rows, $rows_rejected rejected',
+    async ({ file, rows_ok, rows_rejected, reason_codes }) => {
+      const result = await ingestDirty(file)
+      expect(result).toMatchObject({ accepted: rows_ok, rejected: rows_rejected })
+      expect(result.read).toBe(result.accepted + result.rejected + result.duplicates)
+      expect(Object.keys(result.reasons)).toEqual(expect.arrayContaining(reason_codes))
+      if (EQUAL_TO_CLEAN.test(file)) expect(result.digest).toBe((await ingestDirty('00_clean.csv')).digest)
+    },
+  )
+})
+
+const quarantined = async (file: string, source: object = {}) => {
+  const { quarantine } = await ingestDirty(file, source)
+  const rows = readFileSync(quarantine as string, 'utf8').trim().split('\n').slice(1)
+  return rows.map(row => row.split(',').slice(1, 3).join(' '))
+}
+
+describeShared('bad inputs in detail', () => {
+  it('names the line of each rejected row', async () => {
+    expect(await quarantined('05_nan_close.csv')).toEqual(['7 NULL_VALUE', '8 NULL_VALUE', '9 NULL_VALUE'])
+    expect(await quarantined('24_ragged_rows.csv')).toEqual(['10 COLUMN_COUNT', '11 COLUMN_COUNT'])
+    expect(await quarantined('02_duplicate_conflict.csv')).toEqual(['12 DUPLICATE_TIMESTAMP_CONFLICT'])
+  })
+  it('names both rows of a conflict when it must fail', async () => {
+    const error = await refusal(ingestDirty('02_duplicate_conflict.csv', {}, { on_bad_row: 'fail' }))
+    expect(error).toMatchObject({ code: 'BAD_ROW', exit: 4, detail: { rejected: 1, rows: [{ line: 12, other: expect.stringContaining(':13') }] } })
+  })
+  it('says where the gap is', async () => {
+    const [gap, ...more] = (await ingestDirty('04_gap_3_bars.csv')).gaps
+    expect(more).toEqual([])
+    expect(gap.bars).toBe(3)
+    expect(Date.parse(gap.end) - Date.parse(gap.start)).toBe(3 * 3_600_000)
+  })
+  it('counts both swapped rows as out of order', async () => {
+    expect((await ingestDirty('03_out_of_order.csv')).reasons.OUT_OF_ORDER).toBe(2)
+  })
+  it('decodes UTF-16 by its byte order mark', async () => {
+    expect((await ingestDirty('34_utf16le.csv')).digest).toBe((await ingestDirty('00_clean.csv')).digest)
+  })
+  it('takes the options that the refusals name', async () => {
+    const { digest } = await ingestDirty('00_clean.csv')
+    expect((await ingestDirty('16_quoted_thousands.csv', { thousands: ',' })).accepted).toBe(48)
+    expect((await ingestDirty('17_semicolon_decimal_comma.csv', { delimiter: ';', decimal: ',' })).digest).toBe(digest)
+    expect((await ingestDirty('20_no_header.csv', { header: false })).digest).toBe(digest)
+    expect((await ingestDirty('12_seconds.csv', { unit: 's' })).digest).toBe(digest)
+  })
+  it('never takes a wrong unit for dates of 1970 or of the far future', async () => {
+    for (const file of ['12_seconds.csv', '13_microseconds.csv'])
+      expect(await refusal(ingestDirty(file, { unit: 'ms' }))).toMatchObject({
+        code: 'EMPTY_INPUT',
+        detail: { reasons: { OUT_OF_RANGE: 48 } },
+      })
+  })
+  it('rejects wall clocks that a zone shows never or twice', async () => {
+    const result = await ingestDirty('33_local_new_york_dst.csv', { zone: 'America/New_York' })
+    expect(result.reasons).toMatchObject({ NONEXISTENT_LOCAL_TIME: 1, AMBIGUOUS_LOCAL_TIME: 2 })
+    expect(result).toMatchObject({ accepted: 5, rejected: 3, from: '2021-03-14T05:30:00.000Z', to: '2021-11-07T07:30:00.000Z' })
+  })
+  it('without a zone takes a naive clock as UTC and says so', async () => {
+    const result = await ingestDirty('33_local_new_york_dst.csv')
+    expect(result.reasons).toMatchObject({ NAIVE_TIME: 8, DUPLICATE_TIMESTAMP_CONFLICT: 1 })
+  })
+  it('without its symbols sees one conflict for each bar of the second series', async () => {
+    const result = await ingestDirty('36_two_symbols.csv', { columns: { symbol: null } })
+    expect(result).toMatchObject({ accepted: 48, rejected: 48, symbols: [] })
+  })
+})

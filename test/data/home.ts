@@ -1,0 +1,54 @@
+// A store in memory and a home that is gone after the test.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { onTestFinished } from 'vitest'
+import type { z } from 'zod'
+import type { Context } from '../../src/base/context.ts'
+import { openDatabase } from '../../src/base/database.ts'
+import { type DataConfig, dataConfig } from '../../src/data/schema.ts'
+
+export const NOW = Date.UTC(2026, 0, 1)
+
+export function testContext(): Context & { warnings: string[] } {
+  const home = mkdtempSync(join(tmpdir(), 'sluice-test-'))
+  const database = openDatabase(':memory:')
+  onTestFinished(async () => {
+    await database.destroy()
+    rmSync(home, { recursive: true, force: true })
+  })
+  const warnings: string[] = []
+  const quiet = () => {}
+  return {
+    home,
+    database,
+    warnings,
+    log: { info: quiet, debug: quiet, progress: quiet, close: quiet, warn: message => warnings.push(message) },
+    signal: new AbortController().signal,
+    now: () => NOW,
+    engine: { size: 0, request: () => Promise.reject(new Error('ingest needs no engine')), close: async () => {} },
+  }
+}
+
+export const dataOf = (source: z.input<typeof dataConfig>['source'], more: object = {}): DataConfig => ({
+  table: 'prices',
+  ...dataConfig.parse({ source, ...more }),
+  ...('table' in more ? { table: String(more.table) } : {}),
+})
+
+/** Writes a file below the home and returns its path. */
+export function given({ home }: { home: string }, name: string, content: string | Uint8Array): string {
+  mkdirSync(join(home, 'given'), { recursive: true })
+  const path = join(home, 'given', name)
+  writeFileSync(path, content)
+  return path
+}
+
+export const HOUR = 3_600_000
+export const START = Date.UTC(2021, 9, 1)
+
+/** Clean hourly candles as CSV lines without header; every row is different. */
+export const cleanLine = (i: number, time: string | number = START + i * HOUR): string =>
+  `${time},${100 + i},${102.5 + i},${99.25 + i},${101 + i},${1000 + i}`
+export const cleanCsv = (rows: number): string =>
+  `time,open,high,low,close,volume\n${Array.from({ length: rows }, (_, i) => `${cleanLine(i)}\n`).join('')}`

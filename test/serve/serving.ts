@@ -1,0 +1,47 @@
+// A real server on a free port around a home with one signed model.
+import { onTestFinished } from 'vitest'
+import type { Log } from '../../src/base/log.ts'
+import { trustedKeys } from '../../src/registry/keys.ts'
+import { promote } from '../../src/registry/versions.ts'
+import { championOf } from '../../src/serve/live.ts'
+import { type ServerOptions, startServer } from '../../src/serve/server.ts'
+import { type Kind, openHome, register } from '../registry/example.ts'
+
+/** A log that keeps its warnings. */
+export function keepLog(): Log & { warnings: string[] } {
+  const warnings: string[] = []
+  return { warnings, info() {}, debug() {}, progress() {}, close() {}, warn: message => void warnings.push(message) }
+}
+
+export type Home = ReturnType<typeof openHome>
+
+/** A home whose models `demo` (and any others) have version 1 as champion. */
+export async function homeWith(kinds: Partial<Record<string, Kind>>): Promise<Home> {
+  const home = openHome()
+  for (const [name, kind] of Object.entries(kinds)) {
+    await register(home, kind!, { name })
+    await promote(home.database, name, 1, { reason: 'test', now: 1 })
+  }
+  return home
+}
+
+/** Serves the champions of a home; closed when the test is over, unless it was before. */
+export async function serve(home: Home, names: string[], options: Partial<ServerOptions> = {}) {
+  const log = keepLog()
+  const models = names.map(name => championOf(name, trustedKeys(home.home), home))
+  const server = await startServer({ models, log, port: 0, poll: 0.02, ...options })
+  onTestFinished(() => server.close())
+  return { ...server, warnings: log.warnings, ...client(server.url) }
+}
+
+/** How to talk to a server. */
+export function client(url: string) {
+  const get = (path: string, headers: Record<string, string> = {}) => fetch(url + path, { headers })
+  const post = (body: unknown, headers: Record<string, string> = {}) =>
+    fetch(`${url}/v1/predict`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: typeof body === 'string' ? body : JSON.stringify(body),
+    })
+  return { get, post }
+}
