@@ -31,7 +31,7 @@ interface Found {
 const simulated: Found = {
   name: 'market',
   source:
-    '{ kind: simulated, bars: 3000, seed: 42, signal: { strength: 0.6 } }  # or { kind: file, path: candles.csv }',
+    '{ kind: simulated, bars: 5000, signal: { strength: 0.9 } }  # or { kind: file, path: candles.csv }',
   timeframe: '1d',
   periods: 365.25,
 }

@@ -222,6 +222,7 @@ function summarise(
     folds: dataset.split.folds.length,
     combinations: selected.combinations,
     selected: selected.selected,
+    leaderboard: selected.leaderboard,
     metrics: verdict.metrics,
     backtest: verdict.backtest,
     benchmark: verdict.benchmark,

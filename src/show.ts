@@ -143,6 +143,7 @@ export function ran({
   folds,
   combinations,
   selected,
+  leaderboard,
   gates,
   benchmark,
   explanation,
@@ -167,6 +168,8 @@ export function ran({
     ),
     '',
     `train ${rows.train}, validation ${rows.valid}, test ${rows.test}, purged ${rows.purged} rows; ${folds} folds; ${combinations} combinations tried`,
+    '',
+    board(leaderboard),
     `selected ${selected.id} at threshold ${selected.threshold}`,
     '',
     table(
@@ -183,6 +186,19 @@ export function ran({
     ...explanation.map(line => `  ${line}`),
     `report  ${files.report}`,
   ].join('\n')
+}
+
+const BOARD = 5
+
+/** The best candidates, each at its best threshold, on validation. */
+function board(leaderboard: RunResult['leaderboard']): string {
+  const rows = leaderboard.slice(0, BOARD).map(({ id, params, threshold, metrics }) => ({
+    candidate: id,
+    threshold,
+    ...pick(metrics, ['sharpe', 'max_drawdown', 'trades', 'roc_auc', 'log_loss']),
+    parameters: differing(params, leaderboard),
+  }))
+  return table(rows)
 }
 
 export const audited = (checks: Check[]): string =>

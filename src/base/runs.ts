@@ -123,7 +123,13 @@ export async function step<Output>(
   try {
     const output = cached ? found : await work()
     await close('done', { output: JSON.stringify(output) })
-    context.log.debug(`${stage} done`, { run: run.id, cached })
+    const { seconds } = run.stages.at(-1)!
+    context.log.info(`${stage.padEnd(9)} ${cached ? 'found' : `${seconds.toFixed(2)} s`}`, {
+      run: run.id,
+      stage,
+      cached,
+      seconds,
+    })
     return output
   } catch (error) {
     const interrupted = error instanceof SluiceError && error.fault === 'interrupted'

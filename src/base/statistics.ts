@@ -182,6 +182,7 @@ function ranks(values: ArrayLike<number>): Float64Array {
   const order = Uint32Array.from({ length: values.length }, (_, i) => i).sort((i, j) => values[i] - values[j])
   const rank = new Float64Array(values.length)
   for (let from = 0, to = 0; from < order.length; from = to) {
+    to = from + 1
     while (to < order.length && values[order[to]] === values[order[from]]) to++
     for (let i = from; i < to; i++) rank[order[i]] = (from + 1 + to) / 2
   }

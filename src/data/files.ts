@@ -9,7 +9,7 @@ import { isoTime } from '../base/time.ts'
 import { arrange, candleTable, checkValues } from './candles.ts'
 import { csvCell, fieldText, scanCsv } from './csv.ts'
 import { isNull, numberReader } from './number.ts'
-import { parquetColumns, type StoredType, scanParquet, writeParquet } from './parquet.ts'
+import { type ChunkColumn, type StoredColumn, type StoredType, scanParquet, writeParquet } from './parquet.ts'
 import { badRows } from './quarantine.ts'
 import { type ColumnNames, dataConfig, type FileSource } from './schema.ts'
 import { formatOf, readFileSource } from './source/file.ts'
@@ -50,30 +50,38 @@ const COLUMN_TYPES: Record<StoredType, ColumnType> = {
 }
 
 async function readParquetColumns(path: string, signal?: AbortSignal): Promise<Table> {
-  const stored = await parquetColumns(path)
-  const chunks: (Float64Array | (string | null)[])[][] = stored.map(() => [])
+  let stored: StoredColumn[] = []
+  const chunks: ChunkColumn[][] = []
   let rows = 0
   await scanParquet(
     path,
-    stored,
-    (columns, count) => {
-      for (const [i, values] of columns.entries()) chunks[i].push(values)
-      rows += count
+    columns => {
+      stored = columns
+      const visit = (values: ChunkColumn[], count: number) => {
+        chunks.push(values)
+        rows += count
+      }
+      return { columns, visit }
     },
     { signal },
   )
   const columns = stored.map(({ name, type }, i): Column => {
-    if (COLUMN_TYPES[type] === 'string')
-      return { name, type: 'string', values: chunks[i].flatMap(values => [...values] as string[]) }
-    const values = new Float64Array(rows)
-    let at = 0
-    for (const chunk of chunks[i] as Float64Array[]) {
-      values.set(chunk, at)
-      at += chunk.length
-    }
-    return { name, type: COLUMN_TYPES[type], values }
+    const pieces = chunks.map(chunk => chunk[i])
+    if (COLUMN_TYPES[type] === 'string') return { name, type: 'string', values: (pieces as (string | null)[][]).flat() }
+    return { name, type: COLUMN_TYPES[type], values: joinNumbers(pieces as Float64Array[], rows) }
   })
   return { rows, columns }
+}
+
+/** Pieces end to end. */
+export function joinNumbers(pieces: Float64Array[], rows: number): Float64Array {
+  const values = new Float64Array(rows)
+  let at = 0
+  for (const piece of pieces) {
+    values.set(piece, at)
+    at += piece.length
+  }
+  return values
 }
 
 const readNumber = numberReader({ decimal: '.', thousands: null })

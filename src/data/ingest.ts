@@ -2,7 +2,8 @@
 
 import { fileDigests, sha256 } from '../base/blobs.ts'
 import type { Context } from '../base/context.ts'
-import { dataError } from '../base/errors.ts'
+import { dataError, type SluiceError } from '../base/errors.ts'
+import type { Table } from '../base/table.ts'
 import { isoTime } from '../base/time.ts'
 import { arrange, candleTable, checkValues, inspectSeries } from './candles.ts'
 import type { Gap } from './gaps.ts'
@@ -51,60 +52,61 @@ export async function ingestInputs(config: DataConfig): Promise<object> {
 
 /** Reads, checks, sorts and saves. Errors: BAD_ROW under `on_bad_row: fail`, EMPTY_INPUT when no row is left, and those of the source and the tables. */
 export async function ingest(config: DataConfig, context: Context): Promise<IngestResult> {
-  const sourced = await readSource(config.source, {
-    signal: context.signal,
-    now: () => context.now(),
-    timeframe: config.timeframe,
-  })
+  const { table, sourced, timeframe, counts, bad } = await examine(config, context)
+  if (bad && config.on_bad_row === 'fail') throw bad
+  const quarantine = bad ? await setAside(config.table, sourced, context) : null
+  if (!table.rows) throw nothingLeft(counts, quarantine)
+
+  const source = { kind: config.source.kind, files: sourced.files }
+  const about = { table: config.table, timeframe, source, report: { ...counts, quarantine } }
+  const { manifest, created } = await saveTable(table, about, context)
+  for (const { message } of counts.warnings) context.log.warn(`${config.table}: ${message}`)
+  const { version, digest, rows, from, to, symbols } = manifest
+  return { table: config.table, version, digest, created, ...counts, quarantine, rows, timeframe, from, to, symbols }
+}
+
+export type Counts = Pick<
+  IngestResult,
+  'read' | 'accepted' | 'rejected' | 'duplicates' | 'reasons' | 'gaps' | 'warnings'
+>
+
+export interface Examined {
+  /** The accepted rows, by time, then symbol. */
+  table: Table
+  timeframe: string | null
+  counts: Counts
+  /** Names the first rejected rows; undefined where none is. */
+  bad: SluiceError | undefined
+  sourced: Sourced
+}
+
+/** What an ingest would accept and report, without writing anything. */
+export async function examine(config: DataConfig, { signal, now }: Pick<Context, 'signal' | 'now'>): Promise<Examined> {
+  const sourced = await readSource(config.source, { signal, now, timeframe: config.timeframe })
   const { rows } = sourced
   checkValues(rows)
   const { order, duplicates, winners, outOfOrder } = arrange(rows)
-  const rejected = faultCounts(rows)
-  if (config.on_bad_row === 'fail') {
-    const bad = badRows(rows, winners, sourced.paths)
-    if (bad) throw bad
-  }
-  const quarantine = Object.keys(rejected).length ? await setAside(config.table, sourced, context) : null
-  if (!order.length)
-    throw dataError(
-      'EMPTY_INPUT',
-      `none of the ${rows.count} rows can be taken: ${listed(rejected)}; see ${quarantine}`,
-      {
-        next: hint(rejected),
-        detail: { read: rows.count, reasons: rejected, quarantine },
-      },
-    )
-
   const table = candleTable(rows, order)
   const series = inspectSeries(table, config.timeframe)
   const warnings = [...sourced.warnings, ...orderWarnings(duplicates, outOfOrder), ...series.warnings]
   const counts = {
     read: rows.count,
-    accepted: order.length,
-    rejected: rows.count - order.length - duplicates,
+    accepted: table.rows,
+    rejected: rows.count - table.rows - duplicates,
     duplicates,
-    reasons: { ...rejected, ...Object.fromEntries(warnings.map(({ code, count }) => [code, count])) },
+    reasons: { ...faultCounts(rows), ...Object.fromEntries(warnings.map(({ code, count }) => [code, count])) },
     gaps: series.gaps.slice(0, GAPS_LISTED).map(withIsoTimes),
     warnings,
   }
-  const source = { kind: config.source.kind, files: sourced.files }
-  const about = { table: config.table, timeframe: series.timeframe, source, report: { ...counts, quarantine } }
-  const { manifest, created } = await saveTable(table, about, context)
-  for (const { message } of warnings) context.log.warn(`${config.table}: ${message}`)
-  const { version, digest, from, to, symbols } = manifest
-  return {
-    table: config.table,
-    version,
-    digest,
-    created,
-    ...counts,
-    quarantine,
-    rows: table.rows,
-    timeframe: series.timeframe,
-    from,
-    to,
-    symbols,
-  }
+  return { table, timeframe: series.timeframe, counts, bad: badRows(rows, winners, sourced.paths), sourced }
+}
+
+function nothingLeft({ read, reasons }: Counts, quarantine: string | null): SluiceError {
+  const list = Object.entries(reasons).map(([code, count]) => `${count} ${code}`)
+  return dataError('EMPTY_INPUT', `none of the ${read} rows can be taken: ${list.join(', ')}; see ${quarantine}`, {
+    next: hint(reasons),
+    detail: { read, reasons, quarantine },
+  })
 }
 
 /** Named by the rows refused, so that the same input leaves the same file. */
@@ -128,8 +130,3 @@ function orderWarnings(duplicates: number, outOfOrder: number): Warning[] {
 }
 
 const withIsoTimes = (gap: Gap) => ({ ...gap, start: isoTime(gap.start), end: isoTime(gap.end) })
-
-const listed = (reasons: Record<string, number>): string =>
-  Object.entries(reasons)
-    .map(([code, count]) => `${count} ${code}`)
-    .join(', ')

@@ -1,5 +1,7 @@
 // Numbers written as text. Exact: the same double as JavaScript's Number() for the same digits.
 
+import type { Fault } from './schema.ts'
+
 export interface NumberFormat {
   decimal: string
   thousands: string | null
@@ -40,6 +42,10 @@ export function parseNumber(text: string): number {
 
 /** Empty, NaN, null and their like. */
 export const isNull = (text: string): boolean => NULLS.has(text.trim().toLowerCase())
+
+/** What is wrong with a cell that was read as `value`, which is not finite. */
+export const numberFault = (value: number, text: string): Fault =>
+  !Number.isNaN(value) ? 'OUT_OF_RANGE' : isNull(text) ? 'NULL_VALUE' : 'NOT_A_NUMBER'
 
 function readPlain(bytes: Buffer, from: number, to: number): number {
   let i = from

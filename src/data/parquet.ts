@@ -8,7 +8,7 @@ import {
   DuckDBTableFunction,
   VARCHAR,
 } from '@duckdb/node-api'
-import { dataError, messageOf } from '../base/errors.ts'
+import { dataError, messageOf, SluiceError } from '../base/errors.ts'
 import type { Column, Table } from '../base/table.ts'
 
 /** Kinds of stored columns that Sluice can read: as ms, as float64, or as text. */
@@ -26,41 +26,44 @@ export type ChunkColumn = Float64Array | (string | null)[]
 
 const ROWS_PER_CHUNK = 2048
 
-/** The columns of a Parquet file. Errors: FILE_UNREADABLE, CORRUPT_FILE. */
-export async function parquetColumns(path: string): Promise<StoredColumn[]> {
-  return reading(path, undefined, async connection => {
-    const result = await connection.runAndReadAll(`describe select * from ${source(path)}`)
-    return result.getRows().map(([name, stored]) => ({
-      name: String(name),
-      stored: String(stored),
-      type: storedType(String(stored)),
-    }))
-  })
+/** What is to be read of a file, and who gets it: the chosen columns of every chunk, in file order. */
+export interface ParquetPlan {
+  columns: StoredColumn[]
+  visit(values: ChunkColumn[], rows: number): void
 }
 
 /**
- * Calls `visit` with the chosen columns of every chunk, in file order: timestamps and dates as epoch ms, numbers as float64.
- * `rows` keeps only these row numbers (from 0). Errors: FILE_UNREADABLE, CORRUPT_FILE.
+ * Reads a Parquet file as `plan` says once it has seen the columns: timestamps and dates as epoch ms, numbers as float64.
+ * `rows` keeps only these row numbers (from 0). Errors: FILE_UNREADABLE, CORRUPT_FILE and what the plan throws.
  */
 export async function scanParquet(
   path: string,
-  columns: StoredColumn[],
-  visit: (columns: ChunkColumn[], rows: number) => void,
+  plan: (stored: StoredColumn[]) => ParquetPlan,
   { signal, rows }: { signal?: AbortSignal; rows?: number[] } = {},
 ): Promise<void> {
   await reading(path, signal, async connection => {
+    const { columns, visit } = plan(await storedColumns(connection, path))
     const where = rows ? ` where file_row_number in (${rows.join(', ')})` : ''
     const result = await connection.stream(
       `select ${columns.map(expression).join(', ')} from ${source(path, rows && 'file_row_number = true')}${where}`,
     )
     for (let chunk = await result.fetchChunk(); chunk?.rowCount; chunk = await result.fetchChunk()) {
-      const count = chunk.rowCount
+      const got = chunk
       visit(
-        columns.map((column, i) => chunkColumn(chunk as DuckDBDataChunk, i, count, column.type)),
-        count,
+        columns.map(({ type }, i) => chunkColumn(got, i, type)),
+        got.rowCount,
       )
     }
   })
+}
+
+async function storedColumns(connection: DuckDBConnection, path: string): Promise<StoredColumn[]> {
+  const result = await connection.runAndReadAll(`describe select * from ${source(path)}`)
+  return result.getRows().map(([name, stored]) => ({
+    name: String(name),
+    stored: String(stored),
+    type: storedType(String(stored)),
+  }))
 }
 
 /** Writes a table as Parquet (zstd); a `time` column becomes a millisecond timestamp (UTC), NaN becomes null. */
@@ -112,12 +115,13 @@ function fillColumn(chunk: DuckDBDataChunk, i: number, { values }: Column, from:
   vector.flush()
 }
 
-function chunkColumn(chunk: DuckDBDataChunk, i: number, rows: number, type: StoredType): ChunkColumn {
+function chunkColumn(chunk: DuckDBDataChunk, i: number, type: StoredType): ChunkColumn {
   const vector = chunk.getColumnVector(i)
+  const rows = vector.itemCount
   if (type === 'string' || type === 'other')
     return Array.from({ length: rows }, (_, row) => vector.getItem(row) as string | null)
   const values = new Float64Array(rows)
-  for (let row = 0; row < rows; row++) values[row] = (vector.getItem(row) as number | null) ?? NaN
+  for (let row = 0; row < rows; row++) values[row] = (vector.getItem(row) as number | null) ?? Number.NaN
   return values
 }
 
@@ -149,7 +153,7 @@ async function reading<T>(
   try {
     return await withConnection(signal, {}, body)
   } catch (cause) {
-    if (signal?.aborted) throw cause
+    if (signal?.aborted || cause instanceof SluiceError) throw cause
     const [first] = messageOf(cause).split('\n')
     throw dataError('CORRUPT_FILE', `${path} is not a whole Parquet file: ${first}`, { cause })
   }

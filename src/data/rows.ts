@@ -90,6 +90,16 @@ export function refuse(rows: Rows, row: number, fault: Fault): void {
   if (rows.fault[row] === 0) rows.fault[row] = faultNumber(fault)
 }
 
+/** All files of a source have symbols, or none has. */
+export function useSymbols(rows: Rows, has: boolean, file: number): string[] | null {
+  if (file === 0) rows.symbol = has ? [] : null
+  else if (has !== (rows.symbol !== null))
+    throw dataError('MISSING_COLUMN', `only some of the files have a symbol column`, {
+      next: 'columns: {symbol: null} reads all of them without it',
+    })
+  return rows.symbol
+}
+
 export const faultOf = (rows: Rows, row: number): Fault => FAULTS[rows.fault[row]]
 
 const EARLIEST = Date.UTC(1900, 0, 1)

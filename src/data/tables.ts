@@ -7,7 +7,7 @@ import type { Row } from '../base/database.ts'
 import { dataError, messageOf } from '../base/errors.ts'
 import { type Column, type ColumnType, type Table, tableDigest } from '../base/table.ts'
 import { isoTime } from '../base/time.ts'
-import { readColumns } from './files.ts'
+import { joinNumbers, readColumns } from './files.ts'
 import { writeParquet } from './parquet.ts'
 import type { SourceFile } from './rows.ts'
 
@@ -89,13 +89,22 @@ async function addVersion(
   context: TableContext,
 ): Promise<TableManifest> {
   const { database, home } = context
-  const newest = await latestVersion(about.table, context)
-  const key = { name: about.table, version: (newest?.version ?? 0) + 1 }
   const created = context.now()
-  await database
+  const key = await database
     .insertInto('table_versions')
-    .values({ ...key, digest, manifest_sha256: '', rows: table.rows, created })
-    .execute()
+    .values(row => ({
+      name: about.table,
+      version: row
+        .selectFrom('table_versions')
+        .select(({ eb, fn, lit }) => eb(fn.coalesce(fn.max('version'), lit(0)), '+', lit(1)).as('next'))
+        .where('name', '=', about.table),
+      digest,
+      manifest_sha256: '',
+      rows: table.rows,
+      created,
+    }))
+    .returning(['name', 'version'])
+    .executeTakeFirstOrThrow()
   const folder = tableFolder(home, key.name, String(key.version))
   rmSync(folder, { recursive: true, force: true }) // a process that died left it, without a row
   const manifest = await writeFolder(folder, async folder => {
@@ -103,7 +112,7 @@ async function addVersion(
     const manifest: TableManifest = {
       table: key.name,
       version: key.version,
-      parent: newest?.version ?? null,
+      parent: key.version > 1 ? key.version - 1 : null,
       created: isoTime(created),
       ...describeTable(table, digest, partition),
       timeframe: about.timeframe,
@@ -220,13 +229,7 @@ function joined(parts: Table[], { schema, rows }: TableManifest): Table {
   const columns = schema.map(({ name, type }): Column => {
     const pieces = parts.map(part => part.columns.find(column => column.name === name)?.values)
     if (type === 'string') return { name, type, values: (pieces as (string | null)[][]).flat() }
-    const values = new Float64Array(rows)
-    let at = 0
-    for (const piece of pieces as Float64Array[]) {
-      values.set(piece, at)
-      at += piece.length
-    }
-    return { name, type, values }
+    return { name, type, values: joinNumbers(pieces as Float64Array[], rows) }
   })
   return { rows, columns }
 }

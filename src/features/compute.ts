@@ -71,7 +71,7 @@ export function evaluationOrder(features: Feature[], columns: Set<string>): numb
     for (const read of reads) {
       if (columns.has(read)) continue
       const other = position.get(read)
-      if (other === undefined) throw unknownName(name, read, [...columns, ...position.keys()])
+      if (other === undefined || other === i) throw unknownName(name, read, [...columns, ...position.keys()])
       visit(other, [...path, name])
     }
     done.add(i)
@@ -81,7 +81,8 @@ export function evaluationOrder(features: Feature[], columns: Set<string>): numb
   return order
 }
 
-function unknownName(feature: string, name: string, known: string[]) {
+function unknownName(feature: string, name: string, all: string[]) {
+  const known = all.filter(other => other !== feature)
   const close = nearest(name, known)
   const hint = close ? `; did you mean ${close}?` : ''
   return usageError('UNKNOWN_COLUMN', `${feature} reads ${name}, which is neither a column nor a feature${hint}`, {

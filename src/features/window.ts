@@ -220,6 +220,10 @@ export const smoothSize = 2
 
 /** Exponential smoothing that starts as the plain mean of the first n values; NaNs in front are not counted. */
 export function smooth(state: Float64Array, n: number, alpha: number, x: Float64Array, out: Float64Array): void {
+  if (n === 1) {
+    out.set(x) // the recursion would round
+    return
+  }
   let seen = state[0]
   let mean = state[1]
   for (let i = 0; i < x.length; i++) {

@@ -155,12 +155,12 @@ export const logLoss = (p: number): number => -Math.log(Math.min(Math.max(p, Num
 function multiclass(columns: Columns, warn: Warn): Figures {
   const { classes, truth, scores } = readClasses(columns)
   const predicted = argmax(scores, truth.length)
-  const { probabilities, why } = asProbabilities(scores, warn)
-  return {
-    ...multiDecisions(classes, truth, predicted, warn),
-    ...multiRankings(classes, truth, probabilities ?? scores, warn),
-    ...(probabilities ? multiLosses(truth, probabilities) : noProbability(why, warn)),
-  }
+  const decided = multiDecisions(classes, truth, predicted, warn)
+  const normal = asProbabilities(scores, warn)
+  // Text says why the scores are no probabilities; they have an order all the same.
+  if (typeof normal === 'string')
+    return { ...decided, ...multiRankings(classes, truth, scores, warn), ...noProbability(normal, warn) }
+  return { ...decided, ...multiRankings(classes, truth, normal, warn), ...multiLosses(truth, normal) }
 }
 
 function argmax(scores: Float64Array[], rows: number): Int32Array {
@@ -243,26 +243,23 @@ const ROUNDING = 1e-12
 /** What six decimals a class can leave. */
 const SUM_TOLERANCE = 1e-5
 
-/** The scores with rows that add up to 1 (K columns of N, as given); without them, and why, where a score is no probability. */
-export function asProbabilities(
-  scores: Float64Array[],
-  warn: Warn = () => null,
-): { probabilities?: Float64Array[]; why: string } {
+/** The scores (K columns of N) with rows that add up to 1; or, where one is no probability, the text that says so. */
+export function asProbabilities(scores: Float64Array[], warn: Warn = () => null): Float64Array[] | string {
   const probabilities = scores.map(column => column.slice())
   let worst = 0
   for (let i = 0; i < scores[0].length; i++) {
     let total = 0
     for (const column of scores) {
-      if (column[i] < 0 || column[i] > 1) return { why: `row ${i + 1} has a score of ${column[i]}` }
+      if (column[i] < 0 || column[i] > 1) return `row ${i + 1} has a score of ${column[i]}`
       total += column[i]
     }
-    if (total === 0) return { why: `the scores of row ${i + 1} add up to 0` }
+    if (total === 0) return `the scores of row ${i + 1} add up to 0`
     if (Math.abs(total - 1) <= ROUNDING) continue
     worst = Math.max(worst, Math.abs(total - 1))
     for (const column of probabilities) column[i] /= total
   }
   if (worst > SUM_TOLERANCE) warn(`a row of scores is ${worst} away from adding up to 1; rows are divided by their sum`)
-  return { probabilities, why: '' }
+  return probabilities
 }
 
 function regression(columns: Columns, warn: Warn): Figures {

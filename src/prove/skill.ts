@@ -74,8 +74,8 @@ function binaryLosses(columns: Columns): RowLosses {
 
 function classLosses(columns: Columns): RowLosses {
   const { classes, truth, scores } = readClasses(columns)
-  const { probabilities } = asProbabilities(scores)
-  const loss = Float64Array.from(truth, (k, i) => (probabilities ? lossOf(probabilities[k][i]) : Number.NaN))
+  const normal = asProbabilities(scores)
+  const loss = Float64Array.from(truth, (k, i) => (typeof normal === 'string' ? Number.NaN : logLoss(normal[k][i])))
   return { labels: truth, loss, classes: classes.length }
 }
 

@@ -86,8 +86,8 @@ export const predictSchema = ({ max_rows }: Pick<ServeOptions, 'max_rows'>) => (
         maxItems: max_rows,
         items: {
           type: 'object',
-          description: 'Every feature of the model and nothing else; null where the model allows a missing value.',
-          additionalProperties: { anyOf: [{ type: 'number' }, { type: 'string' }, { type: 'null' }] },
+          description:
+            'Every feature of the model and nothing else, each a number, or null where the model allows a missing value.',
         },
       },
       key: {

@@ -98,6 +98,10 @@ async function addRoutes(app: FastifyInstance, serving: Serving): Promise<void> 
   app.setNotFoundHandler(() => {
     throw usageError('NOT_FOUND', 'there is no such route')
   })
+  // A connection kept open would outlive the answer, and the server with it.
+  app.addHook('onSend', async (_, reply) => {
+    if (serving.draining) reply.header('connection', 'close')
+  })
   app.addHook('onResponse', async (request, reply) => meters.answered(request, reply))
   await app.register(swagger, {
     openapi: {

@@ -8,6 +8,7 @@ import {
   normalCdf,
   normalQuantile,
   quantile,
+  spearman,
   variance,
 } from '../../src/base/statistics.ts'
 import { describeShared, shared } from '../shared.ts'
@@ -126,9 +127,24 @@ describe('kolmogorovSmirnov', () => {
   })
 })
 
-describeShared('kolmogorovSmirnov against the reference', () => {
+describe('spearman', () => {
+  it('is the correlation of the ranks, and null for a constant', () => {
+    expect(spearman([1, 2, 3], [10, 100, 1000])).toBe(1)
+    expect(spearman([1, 2, 3], [3, 2, 1])).toBe(-1)
+    expect(spearman([1, 2, 3], [5, 5, 5])).toBeNull()
+    expect(spearman([Number.NaN, Number.NaN], [1, 2])).not.toBeNaN()
+  })
+})
+
+describeShared('statistics against scipy', () => {
+  const read = (name: string) => JSON.parse(readFileSync(shared(`metrics/${name}.json`), 'utf8'))
+
+  it('rank regressions as scipy does', () => {
+    const { y_true, y_pred } = read('inputs').regression
+    expect(spearman(y_true, y_pred)).toBeCloseTo(read('reference').reference.regression.spearman, 12)
+  })
+
   it('finds drift as scipy does', () => {
-    const read = (name: string) => JSON.parse(readFileSync(shared(`metrics/${name}.json`), 'utf8'))
     const { drift } = read('inputs')
     for (const name of ['shifted', 'same']) {
       const expected = read('reference').reference.drift[name]

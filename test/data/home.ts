@@ -26,7 +26,13 @@ export function testContext(): Context & { warnings: string[] } {
     log: { info: quiet, debug: quiet, progress: quiet, close: quiet, warn: message => warnings.push(message) },
     signal: new AbortController().signal,
     now: () => NOW,
-    engine: { size: 0, request: () => Promise.reject(new Error('ingest needs no engine')), close: async () => {} },
+    engine: {
+      size: 0,
+      request: () => Promise.reject(new Error('ingest needs no engine')),
+      usage: () => ({ cpu_seconds: 0, memory_mb: 0 }),
+      versions: async () => ({}),
+      close: async () => {},
+    },
   }
 }
 

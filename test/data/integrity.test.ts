@@ -1,9 +1,10 @@
 // Real candles: what a validator must find in each file is stated beside them.
 import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
-import { ingest } from '../../src/data/ingest.ts'
+import { numbers } from '../../src/base/table.ts'
+import { examine } from '../../src/data/ingest.ts'
 import { describeShared, haveShared, shared } from '../shared.ts'
-import { dataOf, testContext } from './home.ts'
+import { dataOf, NOW } from './home.ts'
 
 interface Facts {
   rows: number
@@ -18,27 +19,32 @@ interface Facts {
   missing_bars_if_24x7: number
 }
 
-const facts: [string, Facts][] = haveShared ? Object.entries(JSON.parse(readFileSync(shared('integrity.json'), 'utf8'))) : []
+const facts: [string, Facts][] = haveShared
+  ? Object.entries(JSON.parse(readFileSync(shared('integrity.json'), 'utf8')))
+  : []
 const READABLE = /\.(csv|parquet)$/
 const BID = { open: 'bid_open', high: 'bid_high', low: 'bid_low', close: 'bid_close', volume: null }
 const FRAME: Record<number, string> = { 86400000: '1d', 3600000: '1h', 60000: '1m' }
-const iso = (text: string) => new Date(text).toISOString()
+const context = { signal: new AbortController().signal, now: () => NOW }
 
 describeShared('real candles', () => {
   it.each(facts.filter(([file]) => READABLE.test(file)))('%s', async (file, want) => {
     const columns = /oanda|fxcm/.test(file) ? BID : {}
-    const got = await ingest(dataOf({ kind: 'file', path: shared(file), columns }), testContext())
-    expect(got).toMatchObject({ read: want.rows, rows: want.rows, duplicates: want.duplicate_ts, from: iso(want.first), to: iso(want.last) })
-    expect(got.rejected).toBe(want.ohlc_violations + want.null_cells)
-    expect(got.reasons.OUT_OF_ORDER ?? 0).toBe(want.out_of_order)
-    expect(got.timeframe).toBe(FRAME[want.mode_step_ms])
+    const { table, timeframe, counts } = await examine(dataOf({ kind: 'file', path: shared(file), columns }), context)
+    const time = numbers(table, 'time')
+    expect([time[0], time[table.rows - 1]]).toEqual([Date.parse(want.first), Date.parse(want.last)])
+    expect(counts).toMatchObject({ read: want.rows, accepted: want.rows, duplicates: want.duplicate_ts })
+    expect(counts.rejected).toBe(want.ohlc_violations + want.null_cells)
+    expect(counts.reasons.OUT_OF_ORDER ?? 0).toBe(want.out_of_order)
+    expect(timeframe).toBe(FRAME[want.mode_step_ms])
     // Nights and weekends are no gaps, so there are never more than the steps longer than usual.
-    expect(got.reasons.GAP ?? 0).toBeLessThanOrEqual(want.steps_longer_than_mode)
-    if (want.missing_bars_if_24x7 === 0) expect(got.gaps).toEqual([])
+    expect(counts.reasons.GAP ?? 0).toBeLessThanOrEqual(want.steps_longer_than_mode)
+    if (want.missing_bars_if_24x7 === 0) expect(counts.gaps).toEqual([])
   })
 
   it('reports holidays of a stock exchange, not its weekends', async () => {
-    const { gaps } = await ingest(dataOf({ kind: 'file', path: shared('candles/sp500_1d_2000_2020.csv') }), testContext())
+    const path = shared('candles/sp500_1d_2000_2020.csv')
+    const { gaps } = (await examine(dataOf({ kind: 'file', path }), context)).counts
     const closed = gaps.filter(({ bars }) => bars > 2).map(({ start, bars }) => [start.slice(0, 10), bars])
     expect(closed).toEqual([['2001-09-11', 4]])
     expect(gaps.length / 20.3).toBeGreaterThan(8)

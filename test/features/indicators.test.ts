@@ -40,7 +40,9 @@ describeShared('TA-Lib', () => {
     const names = Object.keys(expected)
     expect(names).toHaveLength(41)
     const { open, high, low, close, volume } = prices
-    const bars = { open, high, low, close, volume }
+    const bars = Object.fromEntries(
+      Object.entries({ open, high, low, close, volume }).map(([name, x]) => [name, x.subarray(0, rows)]),
+    )
     const features = makeFeatures(names.map(specOf), parseTimeframe('1h'), Object.keys(bars))
     expect(features.map(feature => feature.name)).toEqual(names)
     const { columns } = computeFeatures(table(bars), features)

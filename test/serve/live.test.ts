@@ -28,7 +28,7 @@ describe('a server', () => {
     const { post, warnings } = await serve(home, ['demo'])
     // Both models have these features, so that every answer must be a good one whoever gives it.
     const [row] = rowsOf('trees').slice(1)
-    const ask = async () => (await (await post({ rows: [row] })).json()).model?.version
+    const ask = async () => (await post({ rows: [row] })).answer.model.version
     expect(await ask()).toBe(1)
     await register(home, 'trees', { version: 2 })
     const seen = new Set<number>()
@@ -55,12 +55,12 @@ describe('a server', () => {
     )
     expect(warnings).toEqual([expect.stringContaining('demo@1 goes on')])
     expect(warnings[0]).toContain('model.onnx is not the file that was signed')
-    expect((await (await post({ rows: rowsOf('trees') })).json()).model.version).toBe(1)
+    expect((await post({ rows: rowsOf('trees') })).answer.model.version).toBe(1)
     await succeed(home, 3)
     await vi.waitFor(async () =>
       expect(await (await get('/metrics')).text()).toContain('sluice_serving_version{model="demo"} 3'),
     )
-    expect((await (await post({ rows: rowsOf('logistic') })).json()).model.version).toBe(3)
+    expect((await post({ rows: rowsOf('logistic') })).answer.model.version).toBe(3)
   })
 
   it('does not start on a champion that cannot be verified', async () => {

@@ -1,0 +1,166 @@
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { fileDigests } from '../../src/base/blobs.ts'
+import { tableDigest } from '../../src/base/table.ts'
+import { readCandles, writeTable } from '../../src/data/files.ts'
+import { ingest } from '../../src/data/ingest.ts'
+import { loadTable, tableFolder } from '../../src/data/tables.ts'
+import { cleanCsv, dataOf, given, NOW, testContext } from './home.ts'
+
+const clean = (context: { home: string }, rows = 48) =>
+  dataOf({ kind: 'file', path: given(context, `clean${rows}.csv`, cleanCsv(rows)) })
+const refusal = (promise: Promise<unknown>) =>
+  promise.then(
+    () => undefined,
+    error => error,
+  )
+
+describe('versions', () => {
+  it('the same rows are the same version, other rows the next one', async () => {
+    const context = testContext()
+    const first = await ingest(clean(context), context)
+    const again = await ingest(clean(context), context)
+    const more = await ingest(clean(context, 49), context)
+    expect([first.version, again.version, more.version]).toEqual([1, 1, 2])
+    expect([first.created, again.created, more.created]).toEqual([true, false, true])
+    expect(again.digest).toBe(first.digest)
+    expect((await loadTable('prices', 1, context)).table.rows).toBe(48)
+    expect((await loadTable('prices', undefined, context)).manifest).toMatchObject({ version: 2, parent: 1, rows: 49 })
+  })
+
+  it('the same rows from CSV and from Parquet have one digest', async () => {
+    const context = testContext()
+    const csv = await ingest(clean(context), context)
+    const path = join(context.home, 'given', 'same.parquet')
+    await writeTable((await loadTable('prices', 1, context)).table, path)
+    const parquet = await ingest(dataOf({ kind: 'file', path }), context)
+    expect(parquet).toMatchObject({ version: csv.version, digest: csv.digest, created: false })
+  })
+
+  it('what is loaded is what was accepted, and the manifest says what it is', async () => {
+    const context = testContext()
+    const config = clean(context)
+    const { digest } = await ingest(config, context)
+    const { table, manifest } = await loadTable('prices', undefined, context)
+    expect(tableDigest(table)).toBe(digest)
+    const [partition] = manifest.partitions
+    const file = tableFolder(context.home, 'prices', '1', partition.file)
+    expect(partition).toMatchObject(await fileDigests(file))
+    const path = 'path' in config.source ? String(config.source.path) : ''
+    expect(manifest).toMatchObject({
+      table: 'prices',
+      version: 1,
+      parent: null,
+      timeframe: '1h',
+      from: '2021-10-01T00:00:00.000Z',
+      to: '2021-10-02T23:00:00.000Z',
+      created: new Date(NOW).toISOString(),
+      schema: ['time', 'open', 'high', 'low', 'close', 'volume'].map(name => ({
+        name,
+        type: name === 'time' ? 'time' : 'number',
+      })),
+      source: { kind: 'file', files: [{ path, ...(await fileDigests(path)) }] },
+      report: { read: 48, accepted: 48, rejected: 0, duplicates: 0 },
+    })
+  })
+
+  it('two symbols lie sorted by time, then symbol', async () => {
+    const context = testContext()
+    const rows = cleanCsv(3).trim().split('\n')
+    const text = [`${rows[0]},ticker`, ...['B', 'A'].flatMap(name => rows.slice(1).map(row => `${row},${name}`))].join(
+      '\n',
+    )
+    const result = await ingest(dataOf({ kind: 'file', path: given(context, 'two.csv', text) }), context)
+    expect(result).toMatchObject({ accepted: 6, symbols: ['A', 'B'], reasons: {} })
+    const { table } = await loadTable('prices', undefined, context)
+    expect(table.columns.at(-1)?.values).toEqual(['A', 'B', 'A', 'B', 'A', 'B'])
+  })
+})
+
+describe('what is not as it was written', () => {
+  const saved = async () => {
+    const context = testContext()
+    const config = clean(context)
+    await ingest(config, context)
+    return { context, config, file: (name: string) => join(tableFolder(context.home, 'prices', '1'), name) }
+  }
+
+  it('a manifest that is gone or changed stops loading and ingesting, and names the way out', async () => {
+    const { context, config, file } = await saved()
+    const text = readFileSync(file('manifest.json'), 'utf8')
+    writeFileSync(file('manifest.json'), text.replace('"rows": 48', '"rows": 47'))
+    const corrupt = { code: 'MANIFEST_CORRUPT', fault: 'data', exit: 4, next: expect.stringContaining('sluice ingest') }
+    expect(await refusal(loadTable('prices', undefined, context))).toMatchObject(corrupt)
+    expect(await refusal(ingest(config, context))).toMatchObject(corrupt)
+    rmSync(file('manifest.json'))
+    const missing = { code: 'MANIFEST_MISSING', message: expect.stringContaining(file('manifest.json')) }
+    expect(await refusal(loadTable('prices', undefined, context))).toMatchObject(missing)
+    expect(await refusal(ingest(config, context))).toMatchObject(missing)
+    rmSync(file(''), { recursive: true })
+    expect(await ingest(config, context)).toMatchObject({ version: 2, created: true })
+  })
+
+  it('a partition that is gone or changed stops loading', async () => {
+    const { context, file } = await saved()
+    appendFileSync(file('part-0.parquet'), 'x')
+    expect(await refusal(loadTable('prices', undefined, context))).toMatchObject({ code: 'PARTITION_CORRUPT', exit: 4 })
+    rmSync(file('part-0.parquet'))
+    expect(await refusal(loadTable('prices', undefined, context))).toMatchObject({ code: 'PARTITION_MISSING', exit: 4 })
+  })
+
+  it('a table that nobody saved is a data error', async () => {
+    expect(await refusal(loadTable('prices', undefined, testContext()))).toMatchObject({ code: 'NO_TABLE', exit: 4 })
+    expect(await refusal(loadTable('prices', 7, testContext()))).toMatchObject({ code: 'NO_TABLE', exit: 4 })
+  })
+})
+
+describe('nothing half-written', () => {
+  const versions = async (context: ReturnType<typeof testContext>) => {
+    const folder = join(context.home, 'tables', 'prices')
+    const rows = await context.database.selectFrom('table_versions').selectAll().execute()
+    return { rows: rows.length, folders: existsSync(folder) ? readdirSync(folder) : [] }
+  }
+
+  it('an interrupted ingest leaves no version and no row', async () => {
+    const context = testContext()
+    const config = clean(context, 5000)
+    for (const delay of [0, 2, 5, 10, 20]) {
+      const stop = new AbortController()
+      setTimeout(() => stop.abort(new Error('interrupted')), delay)
+      const error = await refusal(ingest(config, { ...context, signal: stop.signal }))
+      if (!error) break
+      expect(error.message).toBe('interrupted')
+      expect(await versions(context)).toEqual({ rows: 0, folders: [] })
+    }
+    expect(await ingest(config, context)).toMatchObject({ version: 1 })
+  })
+
+  it('a folder without a row, left by a process that died, is replaced', async () => {
+    const context = testContext()
+    const left = join(context.home, 'tables', 'prices', '1')
+    mkdirSync(left, { recursive: true })
+    writeFileSync(join(left, 'part-0.parquet'), 'half')
+    expect(await ingest(clean(context), context)).toMatchObject({ version: 1, created: true })
+    expect((await loadTable('prices', 1, context)).table.rows).toBe(48)
+  })
+
+  it('an error while saving leaves no row', async () => {
+    const context = testContext()
+    mkdirSync(join(context.home, 'tables'), { recursive: true })
+    writeFileSync(join(context.home, 'tables', 'prices'), 'a file where the folder should be')
+    await expect(ingest(clean(context), context)).rejects.toThrow()
+    expect(await context.database.selectFrom('table_versions').selectAll().execute()).toEqual([])
+  })
+})
+
+it('candles that a command takes directly pass the same contract, and a bad row is an error', async () => {
+  const context = testContext()
+  const good = given(context, 'good.csv', cleanCsv(5))
+  expect((await readCandles(good)).rows).toBe(5)
+  const bad = given(context, 'bad.csv', cleanCsv(5).replace('103.5', '-1'))
+  expect(await refusal(readCandles(bad))).toMatchObject({
+    code: 'BAD_ROW',
+    message: expect.stringMatching(/bad\.csv:\d NON_POSITIVE_PRICE/),
+  })
+})
