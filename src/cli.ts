@@ -2,28 +2,7 @@
 import { Command, CommanderError, Option } from 'commander'
 import { EXIT, messageOf, SluiceError } from './base/errors.ts'
 import type * as Commands from './commands.ts'
-
-export interface Options {
-  config: string
-  home?: string
-  json?: boolean
-  quiet?: boolean
-  set: string[]
-  [name: string]: unknown
-}
-
-export interface Surroundings {
-  env: NodeJS.ProcessEnv
-  signal: AbortSignal
-}
-
-/** What a command gives back: the contract's JSON, the same for a person, and an exit code other than 0 where a gate refused. */
-export interface Answer {
-  /** Undefined: the command has written what there is. */
-  json?: unknown
-  text: string
-  exit?: number
-}
+import type { Answer, Options, Surroundings } from './commands.ts'
 
 /** Commands load their code when they run: `--help` answers at once. */
 const command =
@@ -59,18 +38,16 @@ function buildProgram(): Command {
     { config = false } = {},
   ) => {
     const made = parent.command(signature).description(description)
-    if (config)
-      made
-        .requiredOption('-c, --config <file>', 'the YAML file')
-        .option('--set <key=value>', 'overrides a key of the config; may be repeated', collect, [])
+    if (config) made.requiredOption('-c, --config <file>', 'the YAML file')
     made
+      .option('--set <key=value>', 'overrides a key of the config; may be repeated', collect, [])
       .option('--home <dir>', 'where state lives (default: .sluice beside the config)')
       .option('--json', 'one JSON document on stdout')
       .option('--quiet', 'no progress')
     made.action((...args: unknown[]) => {
       const names = made.registeredArguments.map(argument => argument.name())
       const values = Object.fromEntries(names.map((argument, i) => [argument, args[i]]))
-      return perform(command(name), { ...values, ...(made.opts() as Options), set: made.opts().set ?? [] })
+      return perform(command(name), { ...values, ...(made.opts() as Options) })
     })
     return made
   }

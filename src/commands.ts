@@ -7,10 +7,31 @@ import { dataError, EXIT, usageError } from './base/errors.ts'
 import { showRun as runRow, listRuns as runRows } from './base/runs.ts'
 import { findColumn, numbers } from './base/table.ts'
 import { isoTime } from './base/time.ts'
-import type { Answer, Options, Surroundings } from './cli.ts'
 import { type LoadedConfig, loadConfig } from './config.ts'
 import { cacheFolder, enginePython, findHome, openContext } from './context.ts'
 import * as show from './show.ts'
+
+export interface Options {
+  config: string
+  home?: string
+  json?: boolean
+  quiet?: boolean
+  set: string[]
+  [name: string]: unknown
+}
+
+export interface Surroundings {
+  env: NodeJS.ProcessEnv
+  signal: AbortSignal
+}
+
+/** What a command gives back: the contract's JSON, the same for a person, and an exit code other than 0 where a gate refused. */
+export interface Answer {
+  /** Undefined: the command has written what there is. */
+  json?: unknown
+  text: string
+  exit?: number
+}
 
 /** Opens the home, lets `work` use it, closes it whatever happens. */
 async function inHome<T>(
@@ -418,7 +439,7 @@ export const checkEngine: Act = async (_, { env, signal }) => {
 
 export const doctor: Act = async (options, surroundings) => {
   const { examine } = await import('./doctor.ts')
-  const checks = await examine(options, surroundings)
+  const checks = await examine({ home: options.home, ...surroundings })
   return { json: { checks }, text: show.examined(checks), exit: checks.every(({ ok }) => ok) ? 0 : EXIT.unexpected }
 }
 

@@ -4,8 +4,7 @@ import { join } from 'node:path'
 import { openDatabase } from './base/database.ts'
 import { messageOf } from './base/errors.ts'
 import { openLog } from './base/log.ts'
-import type { Options, Surroundings } from './cli.ts'
-import { cacheFolder, enginePython, findHome } from './context.ts'
+import { cacheFolder, type Environment, enginePython, findHome } from './context.ts'
 import { openEngine } from './learn/engine.ts'
 import { GROUPS, isInstalled } from './learn/install.ts'
 
@@ -20,8 +19,16 @@ export interface Finding {
 const OLDEST_NODE = [20, 19]
 const LEAST_DISK_GB = 1
 
-export async function examine(options: Options, { env, signal }: Surroundings): Promise<Finding[]> {
-  const home = homeOf(options, env)
+export async function examine({
+  home: given,
+  env,
+  signal,
+}: {
+  home?: string
+  env: Environment
+  signal: AbortSignal
+}): Promise<Finding[]> {
+  const home = homeOf(given, env)
   return [
     node(),
     await engine(env, signal),
@@ -34,9 +41,9 @@ export async function examine(options: Options, { env, signal }: Surroundings): 
 }
 
 /** Where a command started here would keep its state. */
-function homeOf(options: Options, env: Surroundings['env']): string {
+function homeOf(home: string | undefined, env: Environment): string {
   try {
-    return findHome({ home: options.home, env })
+    return findHome({ home, env })
   } catch {
     return join(process.cwd(), '.sluice')
   }
@@ -53,7 +60,7 @@ function node(): Finding {
   }
 }
 
-async function engine(env: Surroundings['env'], signal: AbortSignal): Promise<Finding> {
+async function engine(env: Environment, signal: AbortSignal): Promise<Finding> {
   const python = enginePython(env)
   const pool = openEngine({ python, env, log: openLog({ quiet: true }), signal, size: 1 })
   try {
@@ -66,7 +73,7 @@ async function engine(env: Surroundings['env'], signal: AbortSignal): Promise<Fi
   }
 }
 
-function groupInstalled(group: (typeof GROUPS)[number], env: Surroundings['env']): Finding {
+function groupInstalled(group: (typeof GROUPS)[number], env: Environment): Finding {
   if (env.SLUICE_PYTHON)
     return { name: `engine group ${group}`, ok: true, detail: 'as SLUICE_PYTHON has it', fix: null }
   const ok = isInstalled(cacheFolder(env), group)

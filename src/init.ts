@@ -30,8 +30,7 @@ interface Found {
 
 const simulated: Found = {
   name: 'market',
-  source:
-    '{ kind: simulated, bars: 5000, signal: { strength: 0.9 } }  # or { kind: file, path: candles.csv }',
+  source: '{ kind: simulated, bars: 5000, signal: { strength: 0.9 } }  # or { kind: file, path: candles.csv }',
   timeframe: '1d',
   periods: 365.25,
 }

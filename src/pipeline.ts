@@ -14,12 +14,10 @@ import { expandModels } from './learn/models.ts'
 import { type Trained, train } from './learn/train.ts'
 import { choose, type Selected } from './prove/contest.ts'
 import { judgeSelected, type Verdict } from './prove/verdict.ts'
-import { publish, type RunFiles } from './publish.ts'
+import { publish, type RunFiles, type Status, type Story } from './publish.ts'
 import { isRegistered, type Registered, register } from './registry/register.ts'
 import { aliasVersion } from './registry/versions.ts'
 import { deploy } from './serve/deploy.ts'
-
-export type Status = 'deployed' | 'registered' | 'refused'
 
 /** The whole story. A stage whose inputs were seen before is found by their digest and not done again. */
 export async function run(loaded: LoadedConfig, context: Context): Promise<RunResult> {
@@ -190,19 +188,6 @@ async function deployStage(
   const work = () => deploy(version, config.deploy, reason, context, { expected: champion })
   const { promoted } = await step(run, 'deploy', { run: run.id }, work, context)
   return promoted ? 'deployed' : 'registered'
-}
-
-/** What a run was made of, for the files and the summary. */
-export interface Story {
-  config: Config
-  run: Run
-  table: IngestResult
-  dataset: Dataset
-  trained: Trained[]
-  selected: Selected
-  verdict: Verdict
-  version: Registered
-  status: Status
 }
 
 /** The contract of `run --json`. */

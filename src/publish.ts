@@ -3,16 +3,35 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { writeAtomic } from './base/blobs.ts'
 import type { Context } from './base/context.ts'
+import type { Run } from './base/runs.ts'
 import type { Table } from './base/table.ts'
+import type { Config } from './config.ts'
 import { writeTable } from './data/files.ts'
+import type { IngestResult } from './data/ingest.ts'
 import { type Dataset, partSizes, readDataset } from './learn/dataset.ts'
 import { indices, type Range, size } from './learn/split.ts'
-import { type Fit, probabilities } from './learn/train.ts'
-import type { Story } from './pipeline.ts'
+import { type Fit, probabilities, type Trained } from './learn/train.ts'
 import { backtest, buyAndHold, type Trade } from './prove/backtest.ts'
-import { fixedYear, readPart } from './prove/contest.ts'
+import { fixedYear, readPart, type Selected } from './prove/contest.ts'
 import { type ReportData, renderReport } from './prove/report.ts'
 import { signals } from './prove/select.ts'
+import type { Verdict } from './prove/verdict.ts'
+import type { Registered } from './registry/register.ts'
+
+export type Status = 'deployed' | 'registered' | 'refused'
+
+/** What a run was made of, for the files and the summary. */
+export interface Story {
+  config: Config
+  run: Run
+  table: IngestResult
+  dataset: Dataset
+  trained: Trained[]
+  selected: Selected
+  verdict: Verdict
+  version: Registered
+  status: Status
+}
 
 export interface RunFiles {
   report: string

@@ -7,13 +7,13 @@ import { dataError } from '../base/errors.ts'
 import type { Column, ColumnType, Table } from '../base/table.ts'
 import { isoTime } from '../base/time.ts'
 import { arrange, candleTable, checkValues } from './candles.ts'
-import { csvCell, fieldText, scanCsv } from './csv.ts'
+import { type CsvRecord, csvCell, fieldText, scanCsv } from './csv.ts'
 import { isNull, numberReader } from './number.ts'
 import { type ChunkColumn, type StoredColumn, type StoredType, scanParquet, writeParquet } from './parquet.ts'
 import { badRows } from './quarantine.ts'
 import { type ColumnNames, dataConfig, type FileSource } from './schema.ts'
 import { formatOf, readFileSource } from './source/file.ts'
-import { KIND, readTime } from './timestamp.ts'
+import { KIND, readTime, type TimeCell } from './timestamp.ts'
 
 /**
  * Candles of a file that a command takes directly, by the contract of `ingest` but without a quarantine: a bad row is an error.
@@ -88,39 +88,21 @@ const readNumber = numberReader({ decimal: '.', thousands: null })
 
 /** Two passes: one to learn the types and the number of rows, one to read. */
 async function readCsvColumns(path: string, signal?: AbortSignal): Promise<Table> {
-  const columns: Column[] = []
-  let rows = -1
+  const { rows, columns } = await csvColumns(path, signal)
+  const cell: TimeCell = { value: Number.NaN, kind: KIND.invalid }
+  let row = -2
   await scanCsv(
     path,
     ',',
     record => {
-      if (rows++ < 0) {
-        for (let i = 0; i < record.fields; i++)
-          columns.push({ name: fieldText(record, i).trim(), type: 'number', values: [] })
-        return
-      }
-      if (record.broken || record.fields !== columns.length)
-        throw dataError('BAD_ROW', `${path}:${record.line} has ${record.fields} fields, the header ${columns.length}`)
-      for (const [i, column] of columns.entries()) column.type = narrowed(column.type, typeOf(record, i), rows)
-    },
-    signal,
-  )
-  if (rows < 1) throw dataError('EMPTY_INPUT', `${path} has no rows`)
-  for (const column of columns) column.values = column.type === 'string' ? [] : new Float64Array(rows)
-  let row = -1
-  const cell = { value: NaN, kind: KIND.invalid as number }
-  await scanCsv(
-    path,
-    ',',
-    record => {
-      if (row++ < 0) return
+      if (++row < 0) return
       const { bytes, starts, ends } = record
       for (const [i, { type, values }] of columns.entries()) {
         if (!(values instanceof Float64Array)) values.push(fieldText(record, i) || null)
-        else if (type === 'number') values[row - 1] = readNumber(bytes, starts[i], ends[i])
+        else if (type === 'number') values[row] = readNumber(bytes, starts[i], ends[i])
         else {
           readTime(bytes, starts[i], ends[i], readNumber, cell)
-          values[row - 1] = cell.kind === KIND.invalid ? NaN : cell.value
+          values[row] = cell.kind === KIND.invalid ? Number.NaN : cell.value
         }
       }
     },
@@ -129,21 +111,44 @@ async function readCsvColumns(path: string, signal?: AbortSignal): Promise<Table
   return { rows, columns }
 }
 
-type CellType = ColumnType | 'missing'
-
-function typeOf(record: Parameters<typeof fieldText>[0], i: number): CellType {
-  const { bytes, starts, ends } = record
-  if (!Number.isNaN(readNumber(bytes, starts[i], ends[i]))) return 'number'
-  if (isNull(fieldText(record, i))) return 'missing'
-  const cell = { value: NaN, kind: KIND.invalid as number }
-  readTime(bytes, starts[i], ends[i], readNumber, cell)
-  return cell.kind === KIND.invalid ? 'string' : 'time'
+/** The columns of a CSV file, typed and still without values. */
+async function csvColumns(path: string, signal?: AbortSignal): Promise<Table> {
+  const names: string[] = []
+  const types: (ColumnType | undefined)[] = []
+  let rows = -1
+  await scanCsv(
+    path,
+    ',',
+    record => {
+      if (++rows === 0) {
+        for (let i = 0; i < record.fields; i++) names.push(fieldText(record, i).trim())
+        return
+      }
+      if (record.broken || record.fields !== names.length)
+        throw dataError('BAD_ROW', `${path}:${record.line} has ${record.fields} fields, the header ${names.length}`)
+      for (let i = 0; i < names.length; i++) {
+        const type = types[i] === 'string' ? 'string' : cellType(record, i)
+        if (type !== undefined) types[i] = types[i] === undefined || types[i] === type ? type : 'string'
+      }
+    },
+    signal,
+  )
+  if (rows < 1) throw dataError('EMPTY_INPUT', `${path} has no rows`)
+  const columns = names.map((name, i): Column => {
+    const type = types[i] ?? 'number'
+    return { name, type, values: type === 'string' ? [] : new Float64Array(rows) }
+  })
+  return { rows, columns }
 }
 
-/** The type that holds all values so far; `number` is what a column starts as, so a first time may still change it. */
-function narrowed(type: ColumnType, cell: CellType, row: number): ColumnType {
-  if (cell === 'missing' || cell === type) return type
-  return row === 1 && type === 'number' && cell === 'time' ? 'time' : 'string'
+/** The type that a cell would do for; undefined for a missing value, which does for any. */
+function cellType(record: CsvRecord, i: number): ColumnType | undefined {
+  const { bytes, starts, ends } = record
+  if (!Number.isNaN(readNumber(bytes, starts[i], ends[i]))) return 'number'
+  if (isNull(fieldText(record, i))) return undefined
+  const cell: TimeCell = { value: Number.NaN, kind: KIND.invalid }
+  readTime(bytes, starts[i], ends[i], readNumber, cell)
+  return cell.kind === KIND.invalid ? 'string' : 'time'
 }
 
 /** Writes `.csv` or `.parquet`, by the name: times as ISO in CSV and ms timestamps in Parquet, numbers in their shortest exact form, missing values empty. */

@@ -62,7 +62,12 @@ const fileSource = z
   .strictObject({
     kind: z.literal('file'),
     path: z.string().min(1).optional(),
-    paths: z.array(z.string().min(1)).min(1).optional().describe('read in this order, as if they were one file'),
+    paths: z
+      .array(z.string().min(1))
+      .min(1)
+      .max(10_000)
+      .optional()
+      .describe('read in this order, as if they were one file'),
     format: z.enum(['csv', 'parquet']).optional().describe('default: by the name of the file'),
     columns: columns.default({}).describe('ours to theirs; a column that has a common name needs no entry'),
     unit: z.enum(['auto', 's', 'ms', 'us', 'ns']).default('auto').describe('of times written as numbers'),

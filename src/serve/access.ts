@@ -21,7 +21,7 @@ export function guard(app: FastifyInstance, { host, token }: { host: string; tok
   if (token === '') throw usageError('TOKEN', 'the token is empty')
   if (!token && !isLoopback(host))
     throw usageError('TOKEN_REQUIRED', `${host} can be reached from other machines, so a token is needed`, {
-      next: 'set SLUICE_TOKEN, or serve on 127.0.0.1',
+      next: 'set SLUICE_API_TOKEN, or serve on 127.0.0.1',
     })
   app.addHook('onRoute', route => {
     if (!route.config?.permission) throw new Error(`${route.method} ${route.url} declares no permission`)

@@ -1,0 +1,119 @@
+// What is measured, and what is claimed of it. A measurement gives rounds of samples; a figure is made of all of them.
+import { quantile } from '../dist/base/statistics.js'
+
+const median = values => quantile(values, 0.5)
+
+/** Median, smallest and largest of a sample. */
+const of = name => rounds => {
+  const values = rounds.map(round => round[name])
+  return { value: median(values), from: Math.min(...values), to: Math.max(...values) }
+}
+
+/** Ratio of two medians, with the smallest and largest ratio of one round. */
+const ratio = (a, b) => rounds => {
+  const each = rounds.map(round => round[a] / round[b])
+  return { value: of(a)(rounds).value / of(b)(rounds).value, from: Math.min(...each), to: Math.max(...each) }
+}
+
+/**
+ * `module` is measured in a process of its own; with `peers` it is given the Python that has them.
+ * A claim is held to `most` or `least`; one without a bound is a plain figure.
+ */
+export const BENCHMARKS = [
+  {
+    name: 'grid',
+    title: 'The grid: 16 models × 10 thresholds on 2,202 rows × 50 features',
+    method:
+      'The whole run (ingest, build, dataset, 16 fits on the last fold, selection, gate, refit, export, parity, signature, report) of a simulated series never seen before, in a process whose engine has imported its libraries. Outside the fits is the time in which no engine process was at work. Memory is the largest resident size of Node and of each engine process, added up.',
+    claims: [
+      { claim: 'wall time ÷ (1.2 × CPU of the fits ÷ cores + 2 s)', figure: ratio('wall', 'allowed'), most: 1 },
+      { claim: 'outside the fits', figure: of('outside'), unit: 's', most: 1 },
+      { claim: 'peak memory', figure: of('memory'), unit: 'GB', most: 2.8 },
+      { claim: 'wall time', figure: of('wall'), unit: 's' },
+      { claim: 'CPU of the fits', figure: of('cpu'), unit: 's' },
+    ],
+  },
+  {
+    name: 'features',
+    peers: true,
+    title: '20 features on 1,000,000 rows',
+    method:
+      'One column of each of 20 indicators from candles in memory, one thread, float64 on all sides. pandas is written with rolling and ewm where they are fast, and with numpy windows where rolling.apply would be slow.',
+    claims: [
+      { claim: 'time ÷ TA-Lib (C)', figure: ratio('sluice', 'TA-Lib'), most: 2.5 },
+      { claim: 'pandas ÷ time', figure: ratio('pandas', 'sluice'), least: 2.5 },
+      { claim: 'largest relative difference from TA-Lib', figure: of('difference'), most: 1e-9 },
+      { claim: 'largest relative difference from pandas', figure: of('pandas difference'), most: 1e-6 },
+      { claim: 'Sluice', figure: of('sluice'), unit: 's' },
+      { claim: 'TA-Lib', figure: of('TA-Lib'), unit: 's' },
+      { claim: 'pandas', figure: of('pandas'), unit: 's' },
+    ],
+  },
+  {
+    name: 'backtest',
+    peers: true,
+    title: '160 backtests of 2,202 bars',
+    method:
+      'The same signals, fills at the next open, fees and slippage on both sides; eight figures of each backtest (vectorbt computes no more than these, Sluice twelve). Compiled code is warm on both sides. The differences are over all 160 combinations.',
+    claims: [
+      { claim: 'vectorbt ÷ time', figure: ratio('vectorbt', 'sluice'), least: 15 },
+      { claim: 'largest difference of a total return', figure: of('return difference'), most: 1e-9 },
+      { claim: 'largest difference of any of the eight figures', figure: of('difference'), most: 1e-6 },
+      { claim: 'Sluice', figure: of('sluice'), unit: 's' },
+      { claim: 'vectorbt', figure: of('vectorbt'), unit: 's' },
+    ],
+  },
+  {
+    name: 'ingest',
+    peers: true,
+    title: '1,000,000 CSV rows to a checked table',
+    method:
+      'Both read the same file, drop exact duplicates, set bad rows aside, look for conflicts, order and gaps, and write Parquet; their counts must be equal. Sluice also takes digests of source, content and file, writes a manifest and syncs all of it to the disk.',
+    claims: [
+      { claim: 'time ÷ pandas', figure: ratio('sluice', 'pandas'), most: 1.6 },
+      { claim: 'Sluice', figure: of('sluice'), unit: 's' },
+      { claim: 'pandas', figure: of('pandas'), unit: 's' },
+    ],
+  },
+  {
+    name: 'parity',
+    title: 'Native model = ONNX in Python = ONNX in Node',
+    method:
+      'Largest difference of a probability over the validation and test rows of a run of each family, with a feature that is missing in half of the rows.',
+    claims: [
+      { claim: 'logistic', figure: of('logistic'), most: 1e-5 },
+      ...['random_forest', 'xgboost', 'lightgbm', 'catboost'].map(kind => ({ claim: kind, figure: of(kind), most: 1e-6 })),
+    ],
+  },
+  {
+    name: 'serving',
+    title: 'Predictions over HTTP',
+    method:
+      'A registered LightGBM of 20 features behind `sluice serve`; the clients share the cores with it and keep their connections open.',
+    claims: [
+      { claim: '1 connection: median latency', figure: of('alone p50'), unit: 'ms' },
+      { claim: '1 connection: 99th percentile', figure: of('alone p99'), unit: 'ms' },
+      { claim: '32 connections: predictions', figure: of('many rate'), unit: '/s' },
+      { claim: '32 connections: median latency', figure: of('many p50'), unit: 'ms' },
+      { claim: '32 connections: 99th percentile', figure: of('many p99'), unit: 'ms' },
+      { claim: '4 connections, 100 rows a request: predictions', figure: of('batch rate'), unit: '/s' },
+    ],
+  },
+  {
+    name: 'startup',
+    title: 'Start of a command',
+    method: 'From the start of the process to its end; files are in the page cache.',
+    claims: [
+      { claim: 'sluice --help', figure: of('help'), unit: 's' },
+      { claim: 'sluice doctor', figure: of('doctor'), unit: 's' },
+    ],
+  },
+]
+
+/** The figures of a measurement, each with its verdict (undefined where nothing is claimed). */
+export const judge = ({ claims }, rounds) =>
+  claims.map(({ claim, figure, unit = '', most, least }) => {
+    const { value, from, to } = figure(rounds)
+    const pass = most !== undefined ? value <= most : least !== undefined ? value >= least : undefined
+    return { claim, unit, most, least, value, from, to, pass }
+  })

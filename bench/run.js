@@ -1,0 +1,44 @@
+// Measures us and the peers side by side, holds every claim to its bound and writes docs/benchmarks.md.
+// `--only NAME` measures one benchmark and writes nothing. Ends with 1 when a claim fails.
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { writeAtomic } from '../dist/base/blobs.js'
+import { BENCHMARKS, judge } from './claims.js'
+import { page, row } from './page.js'
+import { installPeers } from './peer.js'
+
+const { only } = parseArgs({ options: { only: { type: 'string' } } }).values
+const chosen = BENCHMARKS.filter(({ name }) => only === undefined || name === only)
+if (!chosen.length) {
+  console.error(`there is no benchmark ${only}; there are ${BENCHMARKS.map(({ name }) => name).join(', ')}`)
+  process.exit(2)
+}
+
+const peers = chosen.some(benchmark => benchmark.peers) ? installPeers() : undefined
+const measured = []
+for (const benchmark of chosen) {
+  const { rounds, versions } = await measure(benchmark.name)
+  const claims = judge(benchmark, rounds)
+  measured.push({ ...benchmark, rounds: rounds.length, versions, claims })
+  console.log(`\n${benchmark.title} (${rounds.length} rounds)`)
+  for (const claim of claims) console.log(`  ${row(claim).join('  ')}`)
+}
+
+const failed = measured.flatMap(({ claims }) => claims).filter(({ pass }) => pass === false)
+if (only === undefined) writeAtomic(join(import.meta.dirname, '../docs/benchmarks.md'), page(measured))
+console.log(`\n${failed.length ? `${failed.length} claims failed` : 'every claim holds'}`)
+process.exitCode = failed.length ? 1 : 0
+
+/** In a process of its own: neither memory nor compiled code of one measurement reaches the next. */
+async function measure(name) {
+  const child = fork(join(import.meta.dirname, 'measure.js'), [name, peers ?? ''], { serialization: 'advanced' })
+  let result
+  child.once('message', message => {
+    result = message
+  })
+  const [code] = await once(child, 'exit')
+  if (!result) throw new Error(`${name} ended with ${code} before it had measured anything`)
+  return result
+}
