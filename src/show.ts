@@ -106,28 +106,33 @@ export const frozen = ({
     ...files,
   ].join('\n')
 
-interface Judged {
-  id: string
+interface Configured {
+  kind: string
   params: Record<string, Cell>
+}
+
+interface Judged extends Configured {
+  id: string
   metrics: Figures
 }
 
 /** Candidates with the parameters in which they differ. */
 export function trained(candidates: Judged[], names = ['roc_auc', 'log_loss', 'brier']): string {
   return table(
-    candidates.map(({ id, params, metrics }) => ({
+    candidates.map(({ id, kind, params, metrics }) => ({
       candidate: id,
       ...pick(metrics, names),
-      parameters: differing(params, candidates),
+      parameters: differing({ kind, params }, candidates),
     })),
   )
 }
 
 const pick = (values: Figures, names: string[]) => Object.fromEntries(names.map(name => [name, values[name]]))
 
-function differing(params: Record<string, Cell>, candidates: { id: string; params: Record<string, Cell> }[]): string {
+/** The parameters that tell a candidate from the others of its kind. */
+function differing({ kind, params }: Configured, candidates: Configured[]): string {
   const varies = (name: string) =>
-    new Set(candidates.filter(other => name in other.params).map(other => other.params[name])).size > 1
+    new Set(candidates.filter(other => other.kind === kind).map(other => other.params[name])).size > 1
   return Object.entries(params)
     .filter(([name]) => varies(name))
     .map(([name, value]) => `${name}=${value}`)
@@ -192,11 +197,11 @@ const BOARD = 5
 
 /** The best candidates, each at its best threshold, on validation. */
 function board(leaderboard: RunResult['leaderboard']): string {
-  const rows = leaderboard.slice(0, BOARD).map(({ id, params, threshold, metrics }) => ({
+  const rows = leaderboard.slice(0, BOARD).map(({ id, kind, params, threshold, metrics }) => ({
     candidate: id,
     threshold,
     ...pick(metrics, ['sharpe', 'max_drawdown', 'trades', 'roc_auc', 'log_loss']),
-    parameters: differing(params, leaderboard),
+    parameters: differing({ kind, params }, leaderboard),
   }))
   return table(rows)
 }

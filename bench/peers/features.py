@@ -1,16 +1,16 @@
-"""The features of bench/features.ts by TA-Lib and by pandas: FOLDER RUNS, one JSON object on stdout."""
+"""The indicators of bench/features.js by TA-Lib and by pandas: FOLDER, with a file of float64 for each column of the candles."""
 
-import json
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import talib
 
-folder, runs = Path(sys.argv[1]), int(sys.argv[2])
-open_, high, low, close, volume = (np.fromfile(folder / f"{name}.f64") for name in "open high low close volume".split())
+from rounds import answer
+
+folder = Path(sys.argv[1])
+high, low, close, volume = (np.fromfile(folder / f"{name}.f64") for name in "high low close volume".split())
 
 
 def by_talib():
@@ -90,27 +90,30 @@ def by_pandas():
     }
 
 
-def seconds(run):
-    run()
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return times
+def worst(theirs, skip=0):
+    """Largest difference from our columns, relative to the larger side (at least 1), over the last len - skip rows."""
+    return max(distance(np.fromfile(folder / f"ours_{name}.f64"), np.asarray(values), skip) for name, values in theirs.items())
 
 
-def different(name, theirs):
-    ours = np.fromfile(folder / f"ours_{name}.f64")
-    return int(np.sum(~np.isclose(ours, theirs, rtol=1e-9, atol=0, equal_nan=True)))
+def distance(a, b, skip):
+    a, b = a[-len(b) :][skip:], b[skip:]
+    if not np.array_equal(np.isnan(a), np.isnan(b)):
+        return float("inf")
+    return float(np.nanmax(np.abs(a - b) / np.maximum(1, np.maximum(np.abs(a), np.abs(b)))))
 
 
-print(
-    json.dumps(
-        {
-            "talib": seconds(by_talib),
-            "pandas": seconds(by_pandas),
-            "different": {name: count for name, values in by_talib().items() if (count := different(name, values))},
-        }
-    )
+def silent(run):
+    return lambda: run() and None
+
+
+# Averages without an end begin otherwise in pandas: after 2,000 rows nothing is left of that.
+answer(
+    {
+        "TA-Lib": silent(by_talib),
+        "pandas": silent(by_pandas),
+        "differences": lambda: {"TA-Lib": worst(by_talib()), "pandas": worst(by_pandas(), 2000)},
+    },
+    np,
+    pd,
+    talib,
 )

@@ -2,6 +2,7 @@
 // Keeps to the part of the driver that libsql, better-sqlite3 and node:sqlite share.
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type Generated, Kysely, type Selectable, SqliteDialect } from 'kysely'
 import Driver from 'libsql'
@@ -82,10 +83,43 @@ export type Row<Name extends keyof Schema> = Selectable<Schema[Name]>
 export function openDatabase(file: string): Database {
   const driver = new Driver(file)
   // FULL: a row that was answered for is on the disk; the timeout lets two commands share one home.
-  for (const pragma of ['journal_mode = WAL', 'synchronous = FULL', 'foreign_keys = ON', 'busy_timeout = 10000'])
+  for (const pragma of [
+    'journal_mode = WAL',
+    'synchronous = FULL',
+    'foreign_keys = ON',
+    `busy_timeout = ${BUSY_TIMEOUT_MS}`,
+  ])
     driver.exec(`pragma ${pragma}`)
   migrate(driver)
-  return new Kysely<Schema>({ dialect: new SqliteDialect({ database: driver }) })
+  const dialect = new SqliteDialect({ database: driver })
+  const createDriver = dialect.createDriver.bind(dialect)
+  dialect.createDriver = () => Object.assign(createDriver(), { beginTransaction: () => beginImmediate(driver) })
+  return new Kysely<Schema>({ dialect })
+}
+
+const BUSY_TIMEOUT_MS = 10_000
+const POLL_MS = 20
+
+/**
+ * A transaction takes the write lock when it begins, so it never has to give up in the middle; it waits for the lock without
+ * blocking the event loop, at jittered intervals. (By exec: a prepared statement of libsql that fails as busy stays open.)
+ */
+async function beginImmediate(driver: InstanceType<typeof Driver>): Promise<void> {
+  const until = Date.now() + BUSY_TIMEOUT_MS
+  driver.exec('pragma busy_timeout = 0')
+  try {
+    for (;;) {
+      try {
+        driver.exec('begin immediate')
+        return
+      } catch (error) {
+        if ((error as { code?: string }).code !== 'SQLITE_BUSY' || Date.now() > until) throw error
+      }
+      await sleep(POLL_MS * Math.random())
+    }
+  } finally {
+    driver.exec(`pragma busy_timeout = ${BUSY_TIMEOUT_MS}`)
+  }
 }
 
 const MIGRATIONS = join(dirname(fileURLToPath(import.meta.url)), '../../sql')

@@ -232,14 +232,9 @@ export function cci({ n, of }: Windowed): Feature {
 }
 
 function meanDeviation(x: Values, mean: number): number {
-  let even = 0 // two sums, since an addition waits for the one before it
-  let odd = 0
-  for (let j = 1; j < x.length; j += 2) {
-    even += Math.abs(x[j - 1] - mean)
-    odd += Math.abs(x[j] - mean)
-  }
-  if (x.length % 2 === 1) even += Math.abs(x[x.length - 1] - mean)
-  return (even + odd) / x.length
+  let sum = 0
+  for (let j = 0; j < x.length; j++) sum += Math.abs(x[j] - mean)
+  return sum / x.length
 }
 
 function typicalPrice([high, low, close]: Values[]): Values {

@@ -1,6 +1,7 @@
 // Indicators of one series: averages, momentum, dispersion. Conventions and seeding as TA-Lib.
 import { type Feature, feature, split, total } from './feature.ts'
 import {
+  blank,
   ema as exponential,
   lag,
   lagSize,
@@ -12,7 +13,6 @@ import {
   smoothSize,
   sumSize,
   weightedSize,
-  wilder,
 } from './window.ts'
 
 interface Series {
@@ -76,20 +76,22 @@ export function bb({ n, k, output, of = 'close' }: Windowed & { k: number; outpu
 
 /** Relative strength index (Wilder 1978), 0..100; 0 when the series has not moved at all, as TA-Lib. */
 export function rsi({ n, of = 'close' }: Windowed): Feature {
-  const sizes = [lagSize(1), smoothSize, smoothSize]
-  const shape = { name: prefixed(of, `rsi_${n}`), reads: [of], warmup: n, size: total(sizes) }
+  const shape = { name: prefixed(of, `rsi_${n}`), reads: [of], warmup: n, size: 4 }
   return feature(shape, (state, [x], out) => {
-    const [past, gains, moves] = split(state, sizes)
-    const gain = new Float64Array(x.length)
-    lag(past, 1, x, out)
-    for (let i = 0; i < x.length; i++) {
-      const move = x[i] - out[i]
-      gain[i] = positive(move)
-      out[i] = Math.abs(move)
+    const seen = state[0]
+    let before = seen === 0 ? x[0] : state[1]
+    let gain = state[2]
+    let moved = state[3]
+    for (let i = 0; i < out.length; i++) {
+      const move = x[i] - before
+      const keep = seen + i <= n ? 1 : 1 - 1 / n // the first average is a plain mean
+      gain = gain * keep + positive(move) / n
+      moved = moved * keep + Math.abs(move) / n
+      before = x[i]
+      out[i] = moved === 0 ? 0 : 100 * (gain / moved)
     }
-    wilder(gains, n, gain, gain)
-    wilder(moves, n, out, out)
-    for (let i = 0; i < x.length; i++) out[i] = out[i] === 0 ? 0 : 100 * (gain[i] / out[i])
+    blank(out, n - seen)
+    state.set([seen + out.length, before, gain, moved])
   })
 }
 

@@ -16,16 +16,13 @@ export function rollingSum(state: Float64Array, n: number, x: Float64Array, out:
   let prefix = state[1]
   let at = seen % n
   for (let i = 0; i < x.length; i++) {
-    for (const stop = Math.min(x.length, i + n - 1 - at); i < stop; i++) {
-      ring[at++] = x[i]
-      prefix += x[i]
-      out[i] = prefix + ring[at]
-    }
-    if (i === x.length) break
     ring[at] = x[i]
-    sumSuffixes(ring, n)
-    at = prefix = 0
-    out[i] = ring[0]
+    prefix += x[i]
+    if (++at === n) {
+      sumSuffixes(ring, n)
+      at = prefix = 0
+    }
+    out[i] = prefix + ring[at]
   }
   blank(out, n - 1 - seen)
   state[0] = seen + x.length

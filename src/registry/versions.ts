@@ -116,7 +116,7 @@ export async function promote(
       next: `sluice models show ${name}@${version} says by which; --force --reason "..." promotes it all the same`,
     })
   if (forced && reason.trim() === '') throw usageError('REASON', 'a forced promotion needs a reason')
-  return whileWriting(database, name, alias, async transaction => {
+  return database.transaction().execute(async transaction => {
     const from = await aliasVersion(transaction, name, alias)
     if (expected !== undefined && from !== expected)
       throw new SluiceError(
@@ -150,7 +150,7 @@ export async function rollback(
   name: string,
   { alias = CHAMPION, reason, now }: Pick<Promotion, 'alias' | 'reason' | 'now'>,
 ): Promise<{ from: number; to: number }> {
-  return whileWriting(database, name, alias, async transaction => {
+  return database.transaction().execute(async transaction => {
     const [to, from] = lineage(await history(transaction, name, alias)).slice(-2)
     if (from === undefined)
       throw usageError('NO_PREVIOUS', `${alias} of ${name} has no version to go back to`, {
@@ -202,24 +202,6 @@ async function move(transaction: Transaction<Schema>, { model, alias, from, to, 
     .insertInto('alias_moves')
     .values({ model, alias, from_version: from, to_version: to, reason, moved: now })
     .execute()
-}
-
-/** A transaction that takes the write lock with its first statement, so that what it reads stays true until it commits. */
-async function whileWriting<T>(
-  database: Database,
-  model: string,
-  alias: string,
-  body: (transaction: Transaction<Schema>) => Promise<T>,
-): Promise<T> {
-  return database.transaction().execute(async transaction => {
-    await transaction
-      .updateTable('aliases')
-      .set(({ ref }) => ({ moved: ref('moved') }))
-      .where('model', '=', model)
-      .where('alias', '=', alias)
-      .execute()
-    return body(transaction)
-  })
 }
 
 const versionsOf = (database: Database, name: string) =>

@@ -1,13 +1,42 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { openDatabase } from '../../src/base/database.ts'
+import { type Database, openDatabase } from '../../src/base/database.ts'
 
 describe('database', () => {
   it('migrates once and reads back what was written', async () => {
     const database = openDatabase(':memory:')
-    const version = { name: 'sp500', version: 1, digest: 'd', manifest_sha256: 'm', rows: 3, created: 1_700_000_000_000 }
+    const version = {
+      name: 'sp500',
+      version: 1,
+      digest: 'd',
+      manifest_sha256: 'm',
+      rows: 3,
+      created: 1_700_000_000_000,
+    }
     await database.insertInto('table_versions').values(version).execute()
     expect(await database.selectFrom('table_versions').selectAll().execute()).toEqual([version])
     await database.destroy()
+  })
+
+  it('lets transactions of two connections wait for each other', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'sluice-database-'))
+    const connections = [1, 2].map(() => openDatabase(join(folder, 'store.db')))
+    const move = { model: 'm', alias: 'champion', from_version: null, to_version: 1, reason: 'r', moved: 1 }
+    const countAndAdd = (database: Database) =>
+      database.transaction().execute(async transaction => {
+        const rows = await transaction.selectFrom('alias_moves').selectAll().execute()
+        await transaction
+          .insertInto('alias_moves')
+          .values({ ...move, to_version: rows.length })
+          .execute()
+      })
+    await Promise.all(Array.from({ length: 20 }, (_, i) => countAndAdd(connections[i % 2])))
+    const rows = await connections[0].selectFrom('alias_moves').select('to_version').orderBy('id').execute()
+    expect(rows.map(row => row.to_version)).toEqual(Array.from({ length: 20 }, (_, i) => i))
+    for (const database of connections) await database.destroy()
+    rmSync(folder, { recursive: true })
   })
 
   it('rolls a failed transaction back', async () => {

@@ -23,7 +23,7 @@ describe('the data section', () => {
     expect(problems({ source: { kind: 'file', path: 'x.csv' }, timeframe: '1y' })).toEqual([
       expect.stringMatching(/^timeframe: .*15m/),
     ])
-    expect(problems({ source: { kind: 'file', path: 'x.csv' }, table: '../up' })).toEqual([
+    expect(problems({ source: { kind: 'file', path: 'x.csv' }, table: 'Up' })).toEqual([
       expect.stringMatching(/^table: /),
     ])
     expect(file({ paths: ['y.csv'] })).toEqual([expect.stringContaining('path or paths')])
