@@ -19,7 +19,7 @@ export const measure = ({ python }) =>
     const work = () => grid.map(scorer(bars, OPTIONS))
     writeFileSync(join(folder, 'open.f64'), bars.open)
     writeFileSync(join(folder, 'close.f64'), bars.close)
-    writeFileSync(join(folder, 'signals.i8'), Buffer.concat(grid))
+    writeFileSync(join(folder, 'signals.i8'), Buffer.concat(grid.map(signal => Buffer.from(signal.buffer))))
     const peer = await openPeer(python, 'backtest', [folder, JSON.stringify(OPTIONS)])
     const differences = compare(work(), (await peer.ask('figures')).result)
     const rounds = []

@@ -19,7 +19,7 @@ export function installPeers() {
   rmSync(folder, { recursive: true, force: true })
   const toStderr = { stdio: ['ignore', 2, 2] }
   execFileSync('python3', ['-m', 'venv', folder], toStderr)
-  const options = ['--no-deps', '--no-input', '--disable-pip-version-check', '--quiet']
+  const options = ['--no-deps', '--no-input', '--disable-pip-version-check', '-qq']
   execFileSync(python, ['-m', 'pip', 'install', ...options, '-r', lock], toStderr)
   writeAtomic(stamp, new Date().toISOString())
   return python

@@ -1,14 +1,8 @@
 // The command line: what there is to type, and what a failure looks like. What the commands do is in commands.ts.
 import { Command, CommanderError, Option } from 'commander'
-import { EXIT, messageOf, SluiceError } from './base/errors.ts'
+import { EXIT, interruption, messageOf, SluiceError } from './base/errors.ts'
 import type * as Commands from './commands.ts'
-import type { Answer, Options, Surroundings } from './commands.ts'
-
-/** Commands load their code when they run: `--help` answers at once. */
-const command =
-  (name: keyof typeof Commands) =>
-  async (options: Options, surroundings: Surroundings): Promise<Answer> =>
-    (await import('./commands.ts'))[name](options, surroundings)
+import type { Options } from './commands.ts'
 
 /** How long a stopped command may tidy up before it is ended. */
 const GRACE_MS = 1500
@@ -47,7 +41,7 @@ function buildProgram(): Command {
     made.action((...args: unknown[]) => {
       const names = made.registeredArguments.map(argument => argument.name())
       const values = Object.fromEntries(names.map((argument, i) => [argument, args[i]]))
-      return perform(command(name), { ...values, ...(made.opts() as Options) })
+      return perform(name, { ...values, ...(made.opts() as Options) })
     })
     return made
   }
@@ -130,25 +124,26 @@ function buildProgram(): Command {
 
 const collect = (value: string, all: string[]) => [...all, value]
 
-async function perform(
-  run: (options: Options, surroundings: Surroundings) => Promise<Answer>,
-  options: Options,
-): Promise<void> {
+/** Loads the command's code now: `--help` answers at once. */
+async function perform(name: keyof typeof Commands, options: Options): Promise<void> {
   const abort = new AbortController()
   const stop = () => {
     if (abort.signal.aborted) process.exit(EXIT.interrupted)
-    abort.abort()
-    setTimeout(() => process.exit(EXIT.interrupted), GRACE_MS).unref()
+    abort.abort(interruption())
+    // A server drains by its own time limits.
+    if (name !== 'serve') setTimeout(() => process.exit(EXIT.interrupted), GRACE_MS).unref()
   }
   process.on('SIGINT', stop).on('SIGTERM', stop)
   try {
-    const { json, text, exit = 0 } = await run(options, { env: process.env, signal: abort.signal })
+    const commands = await import('./commands.ts')
+    const { json, text, exit = 0 } = await commands[name](options, { env: process.env, signal: abort.signal })
     if (!options.json) {
       if (text) process.stdout.write(`${text}\n`)
     } else if (json !== undefined) process.stdout.write(`${JSON.stringify(json)}\n`)
     process.exitCode = exit
   } catch (error) {
-    process.exitCode = explain(error, options)
+    // Whatever a stopped stage threw, it was stopped.
+    process.exitCode = explain(abort.signal.aborted ? interruption() : error, options)
   } finally {
     process.off('SIGINT', stop).off('SIGTERM', stop)
   }

@@ -35,7 +35,7 @@ export async function examine({
     ...GROUPS.filter(group => group === 'core').map(group => groupInstalled(group, env)),
     await store(home),
     disk(home),
-    await runtime('DuckDB', async () => (await import('@duckdb/node-api')).version()),
+    await runtime('DuckDB', async () => (await import('./data/parquet.ts')).duckdbVersion()),
     await runtime('ONNX Runtime', async () => (await import('./base/onnx.ts')).runtimeVersion()),
   ]
 }

@@ -41,5 +41,8 @@ export const dataError = (code: string, message: string, more?: More) => new Slu
 export const engineError = (code: string, message: string, more?: More) =>
   new SluiceError('engine', code, message, more)
 
+/** What an abort signal is given as its reason when a person stops a command. */
+export const interruption = () => new SluiceError('interrupted', 'INTERRUPTED', 'interrupted')
+
 /** The one line of an unknown thrown value. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

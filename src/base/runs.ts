@@ -69,7 +69,7 @@ export async function finishRun(run: Run, status: FinalStatus, result: unknown, 
 
 /** Marks the run failed (or interrupted) with the error's code, words and detail. */
 export async function failRun(run: Run, error: unknown, context: Context): Promise<void> {
-  const status = error instanceof SluiceError && error.fault === 'interrupted' ? 'interrupted' : 'failed'
+  const status = context.signal.aborted ? 'interrupted' : 'failed'
   const finished = context.now()
   await context.database
     .updateTable('runs')
@@ -90,7 +90,7 @@ export async function step<Output>(
   context: Context,
   intact: (output: Output) => boolean = () => true,
 ): Promise<Output> {
-  if (context.signal.aborted) throw new SluiceError('interrupted', 'INTERRUPTED', 'interrupted')
+  context.signal.throwIfAborted()
   const digest = jsonDigest({ stage, inputs })
   const meter = startMeter(context)
   const found = await finishedOutput<Output>(stage, digest, context.database)
@@ -132,8 +132,7 @@ export async function step<Output>(
     })
     return output
   } catch (error) {
-    const interrupted = error instanceof SluiceError && error.fault === 'interrupted'
-    await close(interrupted ? 'interrupted' : 'failed', { error: describeError(error) })
+    await close(context.signal.aborted ? 'interrupted' : 'failed', { error: describeError(error) })
     throw error
   }
 }

@@ -7,6 +7,7 @@ import {
   DuckDBInstance,
   DuckDBTableFunction,
   VARCHAR,
+  version,
 } from '@duckdb/node-api'
 import { dataError, messageOf, SluiceError } from '../base/errors.ts'
 import type { Column, Table } from '../base/table.ts'
@@ -187,3 +188,6 @@ const source = (path: string, option = ''): string =>
 
 const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
 const identifier = (text: string): string => `"${text.replaceAll('"', '""')}"`
+
+/** Of DuckDB. */
+export const duckdbVersion = (): string => version()

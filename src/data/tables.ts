@@ -1,6 +1,6 @@
 // Versioned, content-addressed tables: <home>/tables/<name>/<version>/ holds partitions and a manifest; the store has a row for each.
-import { existsSync, readFileSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { fileDigests, resolveInside, sha256, writeAtomic, writeFolder } from '../base/blobs.ts'
 import type { Context } from '../base/context.ts'
 import type { Row } from '../base/database.ts'
@@ -106,7 +106,7 @@ async function addVersion(
     .returning(['name', 'version'])
     .executeTakeFirstOrThrow()
   const folder = tableFolder(home, key.name, String(key.version))
-  rmSync(folder, { recursive: true, force: true }) // a process that died left it, without a row
+  removeLeftovers(folder)
   const manifest = await writeFolder(folder, async folder => {
     const [partition, files] = await Promise.all([writePartition(table, folder, context.signal), about.source.files()])
     const manifest: TableManifest = {
@@ -129,6 +129,13 @@ async function addVersion(
     .where('version', '=', key.version)
     .execute()
   return manifest
+}
+
+/** Under the store's lock nobody else writes here: a folder without a row, or with a temporary name, is a dead process's. */
+function removeLeftovers(folder: string): void {
+  const table = dirname(folder)
+  const dead = existsSync(table) ? readdirSync(table).filter(name => name.endsWith('.tmp')) : []
+  for (const name of [basename(folder), ...dead]) rmSync(join(table, name), { recursive: true, force: true })
 }
 
 const manifestText = (manifest: TableManifest): string => `${JSON.stringify(manifest, null, 2)}\n`

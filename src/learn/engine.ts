@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { Engine, EngineEvent } from '../base/context.ts'
-import { dataError, engineError, SluiceError } from '../base/errors.ts'
+import { dataError, engineError, interruption, type SluiceError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { LOCKS } from './install.ts'
 
@@ -81,7 +81,7 @@ class Pool implements Engine {
     body: object,
     { affinity, onEvent }: { affinity?: string; onEvent?: (event: EngineEvent) => void } = {},
   ): Promise<Done> {
-    if (this.options.signal.aborted || this.closing) return Promise.reject(interrupted())
+    if (this.options.signal.aborted || this.closing) return Promise.reject(interruption())
     return new Promise<Done>((resolve, reject) => {
       this.queue.push({ method, body, affinity, onEvent, resolve: done => resolve(done as Done), reject })
       this.dispatch()
@@ -111,8 +111,8 @@ class Pool implements Engine {
   }
 
   private abort(): void {
-    for (const job of this.queue.splice(0)) job.reject(interrupted())
-    for (const worker of this.workers) this.fail(worker, interrupted())
+    for (const job of this.queue.splice(0)) job.reject(interruption())
+    for (const worker of this.workers) this.fail(worker, interruption())
   }
 
   /** Gives waiting jobs to idle processes: first those whose matrix the process already holds, then a matrix nobody holds. */
@@ -251,8 +251,6 @@ function failure(job: Job, { code, reason }: { code?: unknown; reason?: unknown 
   const make = DATA_CODES.has(String(code)) ? dataError : engineError
   return make(String(code), `${job.method}: ${reason}`, { detail: { stderr: worker.tail } })
 }
-
-const interrupted = () => new SluiceError('interrupted', 'INTERRUPTED', 'interrupted')
 
 function missing(python: string, cause: Error): SluiceError {
   return engineError('ENGINE_MISSING', `the engine's Python cannot be started: ${python} (${cause.message})`, {

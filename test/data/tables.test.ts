@@ -136,13 +136,15 @@ describe('nothing half-written', () => {
     expect(await ingest(config, context)).toMatchObject({ version: 1 })
   })
 
-  it('a folder without a row, left by a process that died, is replaced', async () => {
+  it('what a process that died left, a folder without a row or half of one, is replaced', async () => {
     const context = testContext()
     const left = join(context.home, 'tables', 'prices', '1')
     mkdirSync(left, { recursive: true })
     writeFileSync(join(left, 'part-0.parquet'), 'half')
+    mkdirSync(join(left, '..', '.1.4711.ab12.tmp'))
     expect(await ingest(clean(context), context)).toMatchObject({ version: 1, created: true })
     expect((await loadTable('prices', 1, context)).table.rows).toBe(48)
+    expect(await versions(context)).toEqual({ rows: 1, folders: ['1'] })
   })
 
   it('an error while saving leaves no row', async () => {

@@ -5,7 +5,7 @@ import { type FeatureSpec, makeFeatures } from '../../src/features/catalog.ts'
 import { computeFeatures } from '../../src/features/compute.ts'
 import * as indicators from '../../src/features/indicators.ts'
 import { describeShared, shared } from '../shared.ts'
-import { compute, readColumns, table } from './series.ts'
+import { compute, readColumns, table, worst } from './series.ts'
 
 const NAMES = ['stddev_pop', 'plus_di', 'minus_di', 'macd', 'bb', 'stochf', 'stoch', 'aroon', 'realvol']
 const KEYS: Record<string, string[]> = {
@@ -53,17 +53,6 @@ describeShared('TA-Lib', () => {
     }
   })
 })
-
-/** Largest relative difference; infinite where one has a value and the other has none. */
-function worst(got: Float64Array, expected: Float64Array): number {
-  let largest = 0
-  for (let i = 0; i < expected.length; i++) {
-    if (Number.isNaN(expected[i]) && Number.isNaN(got[i])) continue
-    const error = Math.abs(got[i] - expected[i]) / Math.max(Math.abs(expected[i]), Number.MIN_VALUE)
-    largest = Math.max(largest, got[i] === expected[i] ? 0 : Number.isNaN(error) ? Number.POSITIVE_INFINITY : error)
-  }
-  return largest
-}
 
 const last = (feature: Parameters<typeof compute>[0], close: number[]) =>
   compute(feature, { close: Float64Array.from(close) }).at(-1)

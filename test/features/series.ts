@@ -81,3 +81,14 @@ const inputs = (feature: Feature, columns: Columns) => feature.reads.map(name =>
 /** The bits, so that -0 and 0 differ and NaN equals NaN. */
 export const bits = (values: Float64Array): BigUint64Array =>
   new BigUint64Array(values.map(value => (Number.isNaN(value) ? Number.NaN : value)).buffer)
+
+/** Largest relative difference; infinite where one has a value and the other has none. */
+export function worst(got: Float64Array, expected: Float64Array): number {
+  let largest = 0
+  for (let i = 0; i < expected.length; i++) {
+    if (Number.isNaN(expected[i]) && Number.isNaN(got[i])) continue
+    const error = Math.abs(got[i] - expected[i]) / Math.max(Math.abs(expected[i]), Number.MIN_VALUE)
+    largest = Math.max(largest, got[i] === expected[i] ? 0 : Number.isNaN(error) ? Number.POSITIVE_INFINITY : error)
+  }
+  return largest
+}

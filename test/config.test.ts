@@ -1,0 +1,246 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { loadConfig } from '../src/config.ts'
+import { put, temporaryFolder } from './temporary.ts'
+
+const SMALLEST = `data:
+  source: { kind: simulated, bars: 500 }
+label: { kind: touch, horizon: 5, threshold: 0.01 }
+`
+
+const load = (text: string, overrides: string[] = [], name = 'market.yaml') =>
+  loadConfig(put(temporaryFolder(), name, text), overrides).config
+
+/** The problems of a text, the folder of the file left out. */
+function problems(text: string, overrides: string[] = []): string[] {
+  const folder = temporaryFolder()
+  try {
+    loadConfig(put(folder, 'f.yaml', text), overrides)
+  } catch (error) {
+    expect(error).toMatchObject({ name: 'SluiceError', fault: 'usage', exit: 2 })
+    return (error as Error).message.split('\n').map(line => line.replaceAll(`${folder}/`, ''))
+  }
+  return []
+}
+
+const withKey = (text: string): string => `${SMALLEST}${text}\n`
+
+describe('loadConfig', () => {
+  it('takes a file with data and label only, and writes every default out', () => {
+    expect(load(SMALLEST)).toMatchObject({
+      name: 'market',
+      seed: 42,
+      task: 'binary',
+      data: { table: 'market', schema: 'candles', on_bad_row: 'quarantine' },
+      features: [{ kind: 'set', name: 'stationary_20' }],
+      label: { kind: 'touch', horizon: 5, threshold: 0.01 },
+      split: { kind: 'walk_forward', ratios: [0.7, 0.15, 0.15], folds: 5, window: 'expanding', embargo: 0 },
+      models: [{ kind: 'preset', name: 'grid_16' }],
+      thresholds: { from: 0.3, to: 0.75, steps: 10 },
+      select: { by: 'sharpe' },
+      backtest: { fill: 'next_open', mode: 'long', fee: 0, slippage: 0 },
+      gates: {
+        sharpe: '> 1.0',
+        max_drawdown: '< 0.30',
+        win_rate: '> 0.50',
+        trades: '>= 20',
+        probabilistic_sharpe: '> 0.95',
+        excess_sharpe_probability: '> 0.90',
+      },
+      refit: 'all',
+      deploy: 'auto',
+    })
+  })
+
+  it('holds only the gates that are given', () => {
+    expect(load(withKey('gates: { sharpe: "> 0.5" }')).gates).toEqual({ sharpe: '> 0.5' })
+  })
+
+  it.each([
+    ['S&P 500 daily.yml', 's-p-500-daily'],
+    ['-_x.yaml', 'x'],
+    [`${'long'.repeat(30)}.yaml`, 'long'.repeat(16)],
+    ['日本.yaml', 'model'],
+  ])('takes its name from the file %s', (file, name) => {
+    expect(load(SMALLEST, [], file).name).toBe(name)
+  })
+
+  it('makes paths absolute from the file, not from where the command was typed', () => {
+    const folder = temporaryFolder()
+    const csv = put(folder, 'a b/prices.csv', 'time,open,high,low,close,volume\n')
+    const file = put(folder, 'f.yaml', SMALLEST.replace('simulated, bars: 500', 'file, path: a b/prices.csv'))
+    expect(loadConfig(file).config.data.source).toMatchObject({ path: csv })
+  })
+})
+
+describe('a problem', () => {
+  it.each([
+    [
+      'an unknown key, with the nearest one',
+      withKey('tresholds: { from: 0.5 }'),
+      'f.yaml:4:1: unknown key tresholds; did you mean thresholds?',
+    ],
+    ['an unknown key that is near to none', withKey('zzz: 1'), 'f.yaml:4:1: unknown key zzz'],
+    [
+      'an unknown key deep down',
+      withKey('backtest:\n  fee: 0.1\n  slipage: 0'),
+      'f.yaml:6:3: unknown key backtest.slipage; did you mean slippage?',
+    ],
+    [
+      'an unknown key in a flow map',
+      withKey('split: { kind: holdout, fold: 3 }'),
+      'f.yaml:4:25: unknown key split.fold; did you mean folds?',
+    ],
+    ['a wrong type', withKey('seed: many'), /^f\.yaml:4:7: seed: .*expected (number|int), received string/],
+    [
+      'a wrong type in a list',
+      withKey('features:\n  - { kind: sma, n: [7, x] }'),
+      /^f\.yaml:5:2[0-9]: features\.0\.n.*/,
+    ],
+    [
+      'ratios that do not add up',
+      withKey('split: { ratios: [0.7, 0.2] }'),
+      'f.yaml:4:18: split.ratios: ratios must add up to 1, not 0.9',
+    ],
+    ['a number out of range', withKey('seed: -1'), /^f\.yaml:4:7: seed: .*>=0/],
+    ['a task that is none', withKey('task: ranking'), /^f\.yaml:4:7: task: /],
+    ['a name that is none', withKey('name: ../x'), /^f\.yaml:4:7: name: /],
+    ['a label that is none', SMALLEST.replace('touch', 'tuch'), /^f\.yaml:3:16: label\.kind: /],
+    ['a missing key', SMALLEST.replace(/^label.*\n/m, ''), /^f\.yaml:1:1: label/],
+    ['a missing key deep down', SMALLEST.replace('horizon: 5, ', ''), 'f.yaml:3:8: label.horizon is missing (number)'],
+    ['a split that candles cannot have', withKey('split: { kind: stratified }'), /^f\.yaml:4:16: split\.kind: /],
+    ['a gate on no figure', withKey('gates: { sharp: "> 1" }'), /^f\.yaml:4:10: .*did you mean sharpe/],
+    ['a gate without a bound', withKey('gates: { sharpe: good }'), /^f\.yaml:4:18: gates\.sharpe: /],
+    [
+      'a model parameter that is none',
+      withKey('models: [{ kind: xgboost, params: { max_deep: 3 } }]'),
+      'f.yaml:4:37: unknown key models.0.params.max_deep; did you mean max_depth?',
+    ],
+    ['a source of no kind', SMALLEST.replace('simulated', 'oracle'), /^f\.yaml:2:19: data\.source\.kind: /],
+    [
+      'a file that is not there',
+      SMALLEST.replace('simulated, bars: 500', 'file, path: none.csv'),
+      'f.yaml:2:31: data.source.path: none.csv does not exist',
+    ],
+    [
+      'one of many files that is not there',
+      SMALLEST.replace('simulated, bars: 500', 'file, paths: [f.yaml, none.csv]'),
+      'f.yaml:2:40: data.source.paths.1: none.csv does not exist',
+    ],
+    [
+      'long_short at a threshold that is both',
+      withKey('backtest: { mode: long_short }'),
+      'f.yaml:1:1: thresholds: under long_short every threshold must exceed 0.5, and 0.3 does not',
+    ],
+    [
+      'long_short at 0.5 itself',
+      withKey('backtest: { mode: long_short }\nthresholds: { from: 0.5, to: 0.7, steps: 3 }'),
+      /^f\.yaml:5:13: thresholds: under long_short every threshold must exceed 0\.5, and 0\.5 does not/,
+    ],
+  ])('is named with its place: %s', (_, text, message) => {
+    const found = problems(text)
+    expect(found).toHaveLength(1)
+    expect(found[0]).toEqual(typeof message === 'string' ? message : expect.stringMatching(message))
+  })
+
+  it('does not hide the others', () => {
+    expect(
+      problems(`${SMALLEST}seeed: 1\nseed: x\nsplit: { ratios: [0.5, 0.4] }\ndeploy: later\n`)
+        .map(line => line.split(': ')[0])
+        .sort(),
+    ).toEqual(['f.yaml:4:1', 'f.yaml:5:7', 'f.yaml:6:18', 'f.yaml:7:9'])
+  })
+
+  it.each([
+    ['broken YAML', 'data: [1, 2\nlabel: 3\n', /^f\.yaml:2:1: /],
+    ['a key twice', `${SMALLEST}seed: 1\nseed: 2\n`, /^f\.yaml:5:1: Map keys must be unique/],
+    ['a list', '- 1\n', /^f\.yaml:1:1: a config is a map of keys/],
+    ['a word', 'hello\n', /^f\.yaml:1:1: a config is a map of keys/],
+    ['nothing', '', /^f\.yaml:1:1: a config is a map of keys/],
+    ['only a comment', '# later\n', /^f\.yaml:1:1: a config is a map of keys/],
+    ['a tab', 'data:\n\tsource: 1\n', /^f\.yaml:2:\d: /],
+  ])('of the file itself: %s', (_, text, message) => {
+    expect(problems(text)[0]).toMatch(message)
+  })
+
+  it('of aliases that would grow without bound is found before they do', () => {
+    const levels = Array.from({ length: 12 }, (_, i) => `l${i + 1}: &l${i + 1} [${`*l${i}, `.repeat(9)}*l${i}]`)
+    expect(problems(`l0: &l0 [x]\n${levels.join('\n')}\n`)[0]).toMatch(/^f\.yaml:1:1: .*alias/i)
+  })
+
+  it('of a file that is too large is found before it is read', () => {
+    expect(problems(`# ${'x'.repeat(1 << 20)}\n${SMALLEST}`)[0]).toMatch(/^f\.yaml has 1048\d+ bytes/)
+  })
+
+  it('of a file that is not there says so', () => {
+    expect(() => loadConfig('/nowhere/f.yaml')).toThrow(
+      expect.objectContaining({ code: 'CONFIG_MISSING', exit: 2, next: 'sluice init' }),
+    )
+  })
+
+  it('of a folder for a file is a usage error too', () => {
+    expect(() => loadConfig(temporaryFolder())).toThrow(expect.objectContaining({ fault: 'usage' }))
+  })
+
+  it('is never a bare exception, whatever the text', () => {
+    const token = fc.constantFrom(
+      'data',
+      'label',
+      ':',
+      ' ',
+      '\n',
+      '- ',
+      '{',
+      '}',
+      '[',
+      ']',
+      '&a',
+      '*a',
+      '"',
+      '!!',
+      '0',
+      'x',
+      '|',
+      ',',
+      '?',
+      '%',
+      '\t',
+    )
+    fc.assert(
+      fc.property(fc.array(token, { maxLength: 30 }), tokens => {
+        problems(tokens.join(''))
+      }),
+      { numRuns: 50 },
+    )
+  })
+})
+
+describe('--set', () => {
+  const given = withKey(
+    'features:\n  - { kind: sma, n: [7, 14] }\nmodels:\n  - { kind: xgboost, params: { max_depth: 3 } }',
+  )
+
+  it('overrides what the file says, and adds what it does not', () => {
+    const config = load(given, ['backtest.fee=0.001', 'seed=7', 'label.horizon=3', 'deploy=manual'])
+    expect(config).toMatchObject({ seed: 7, backtest: { fee: 0.001 }, label: { horizon: 3 }, deploy: 'manual' })
+  })
+
+  it('reaches into lists and takes lists and maps', () => {
+    const config = load(given, ['models.0.params.max_depth=[2, 4]', 'features.0.n=30', 'gates={sharpe: "> 0"}'])
+    expect(config.models).toEqual([{ kind: 'xgboost', params: { max_depth: [2, 4] } }])
+    expect(config).toMatchObject({ features: [{ kind: 'sma', n: 30 }], gates: { sharpe: '> 0' } })
+  })
+
+  it('lets the last of two win', () => {
+    expect(load(given, ['seed=1', 'seed=2']).seed).toBe(2)
+  })
+
+  it('is checked like the rest', () => {
+    expect(problems(given, ['seed=x'])[0]).toMatch(/seed: .*received string/)
+    expect(problems(given, ['backtest.fees=1'])[0]).toMatch(/unknown key backtest\.fees; did you mean fee\?/)
+  })
+
+  it.each(['seed', '=1', 'label.kind.deep=1', 'seed=[1', 'features.x=1'])('refuses %s', override => {
+    expect(problems(given, [override])).toHaveLength(1)
+  })
+})
