@@ -3,7 +3,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs'
 import { basename, dirname, extname, resolve } from 'node:path'
 import { type Document, isMap, isPair, isScalar, LineCounter, type Node, parseDocument } from 'yaml'
 import { z } from 'zod'
-import { SluiceError, usageError } from './base/errors.ts'
+import { messageOf, SluiceError, usageError } from './base/errors.ts'
 import { nearest } from './base/nearest.ts'
 import { dataConfig } from './data/schema.ts'
 import { featuresSchema } from './features/catalog.ts'
@@ -71,8 +71,10 @@ export function loadConfig(path: string, overrides: string[] = []): LoadedConfig
   const text = readText(file, path)
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, prettyErrors: false, version: '1.2' })
+  /** What an override put there stands nowhere in the file. */
   const place = (offset: number | undefined) => {
-    const { line, col } = lines.linePos(offset ?? 0)
+    if (offset === undefined) return '--set'
+    const { line, col } = lines.linePos(offset)
     return `${path}:${line || 1}:${col || 1}`
   }
   if (document.errors.length)
@@ -106,7 +108,11 @@ function readText(file: string, shown: string): string {
   const { size } = statSync(file)
   if (size > LARGEST_FILE)
     throw usageError('CONFIG', `${shown} has ${size} bytes; a config has at most ${LARGEST_FILE}`)
-  return readFileSync(file, 'utf8')
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (cause) {
+    throw usageError('CONFIG', `cannot read ${shown}: ${messageOf(cause)}`, { cause })
+  }
 }
 
 function toPlain(document: Document, path: string): Record<string, unknown> {
@@ -114,7 +120,7 @@ function toPlain(document: Document, path: string): Record<string, unknown> {
   try {
     raw = document.toJS({ maxAliasCount: 100 })
   } catch (cause) {
-    throw usageError('CONFIG', `${path}:1:1: ${(cause as Error).message}`, { cause })
+    throw usageError('CONFIG', `${path}:1:1: ${messageOf(cause)}`, { cause })
   }
   if (raw === null || typeof raw !== 'object' || Array.isArray(raw))
     throw usageError('CONFIG', `${path}:1:1: a config is a map of keys; data and label are needed`)
@@ -129,7 +135,7 @@ function applyOverride(document: Document, override: string): void {
     .slice(0, at)
     .split('.')
     .map(key => (/^\d+$/.test(key) ? Number(key) : key))
-  const value = parseDocument(override.slice(at + 1))
+  const value = parseDocument(override.slice(at + 1), { prettyErrors: false })
   if (value.errors.length) throw usageError('SET', `--set ${override}: ${value.errors[0].message}`)
   try {
     document.setIn(keys, document.createNode(value.toJS()))

@@ -63,6 +63,17 @@ export function sliceRows(table: Table, from: number, to: number): Table {
   return { rows: Math.max(0, Math.min(to, table.rows) - from), columns }
 }
 
+/** Arrays one after the other. */
+export function endToEnd(parts: Float32Array[]): Float32Array {
+  const whole = new Float32Array(parts.reduce((total, part) => total + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.length
+  }
+  return whole
+}
+
 /** The rows of `index`, in that order. */
 export function takeRows(table: Table, index: ArrayLike<number>): Table {
   const columns = table.columns.map(({ name, type, values }) => {

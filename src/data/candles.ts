@@ -87,27 +87,22 @@ function misplaced(rows: Rows, kept: number[]): number {
   return count
 }
 
-/** The kept rows as a table of candles. */
+/** The kept rows as a table of candles; views of the rows' arrays where nothing was dropped or moved. */
 export function candleTable(rows: Rows, order: Int32Array): Table {
+  const { symbol, count } = rows
+  const inPlace = order.length === count && isAscending(order, byNumber)
   const numbers = [rows.time, ...rows.values].map((from, i) => ({
     name: CANDLE_COLUMNS[i],
     type: i === 0 ? ('time' as const) : ('number' as const),
-    values: taken(from, order),
+    values: inPlace ? from.subarray(0, count) : taken(from, order),
   }))
-  const { symbol } = rows
   const columns = symbol
     ? [...numbers, { name: 'symbol', type: 'string' as const, values: Array.from(order, row => symbol[row]) }]
     : numbers
   return { rows: order.length, columns }
 }
 
-/** A view where the order leaves everything in its place. */
 function taken(from: Float64Array, order: Int32Array): Float64Array {
-  if (
-    order.length === 0 ||
-    (order[0] === 0 && order[order.length - 1] === order.length - 1 && isAscending(order, byNumber))
-  )
-    return from.subarray(0, order.length)
   const values = new Float64Array(order.length)
   for (let i = 0; i < order.length; i++) values[i] = from[order[i]]
   return values
@@ -190,13 +185,14 @@ const SPIKE_MEDIANS = 20
 
 /** Closes whose log move is over 5 % and 20 median moves, and at least half undone by the next: a typing error, not news. */
 function countSpikes(close: Float64Array): number {
-  const move = new Float64Array(Math.max(0, close.length - 1))
-  for (let i = 0; i < move.length; i++) move[i] = Math.log(close[i + 1] / close[i])
-  const bound = Math.max(SPIKE_MOVE, SPIKE_MEDIANS * medianSize(move))
+  const bound = Math.max(SPIKE_MOVE, SPIKE_MEDIANS * medianMove(close))
+  const [up, down] = [Math.exp(bound), Math.exp(-bound)]
   let count = 0
-  for (let i = 1; i < move.length; i++) {
-    const [there, back] = [move[i - 1], move[i]]
-    if (Math.abs(there) > bound && there * back < 0 && Math.abs(there + back) < Math.abs(there) / 2) {
+  for (let i = 1; i + 1 < close.length; i++) {
+    const there = close[i] / close[i - 1]
+    const back = close[i + 1] / close[i]
+    if (there > up ? back >= 1 : there >= down || back <= 1) continue
+    if (Math.abs(Math.log(there * back)) < Math.abs(Math.log(there)) / 2) {
       count++
       i++
     }
@@ -204,10 +200,10 @@ function countSpikes(close: Float64Array): number {
   return count
 }
 
-/** Median absolute value, of a sample where there are many. */
-function medianSize(values: Float64Array): number {
-  const stride = Math.ceil(values.length / 4096) || 1
+/** Median size of a log move, of a sample where there are many. */
+function medianMove(close: Float64Array): number {
+  const stride = Math.ceil(close.length / 4096) || 1
   const sample: number[] = []
-  for (let i = 0; i < values.length; i += stride) sample.push(Math.abs(values[i]))
+  for (let i = 1; i < close.length; i += stride) sample.push(Math.abs(Math.log(close[i] / close[i - 1])))
   return sample.sort(byNumber)[sample.length >> 1] ?? 0
 }

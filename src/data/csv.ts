@@ -65,6 +65,8 @@ export const csvCell = (text: string): string => (/[",\r\n]/.test(text) ? `"${te
 function recordScanner(delimiter: number, visit: (record: CsvRecord) => void) {
   const stop = new Uint8Array(256)
   stop[delimiter] = stop[LF] = stop[CR] = 1
+  // Most bytes are letters and digits, above every stop: one comparison for them.
+  const highest = Math.max(delimiter, CR)
   const starts = new Int32Array(MOST_FIELDS)
   const ends = new Int32Array(MOST_FIELDS)
   const record: CsvRecord = { bytes: Buffer.alloc(0), from: 0, to: 0, line: 1, fields: 0, starts, ends, broken: false }
@@ -93,7 +95,7 @@ function recordScanner(delimiter: number, visit: (record: CsvRecord) => void) {
             i = end + 1
           }
         }
-        while (i < size && !stop[bytes[i]]) i++
+        while (i < size && (bytes[i] > highest || !stop[bytes[i]])) i++
         starts[fields] = start
         ends[fields] = end < 0 || broken ? i : end
         fields++
@@ -176,23 +178,25 @@ async function* plainBytes(path: string): AsyncGenerator<Buffer> {
   }
 }
 
-/** Into one buffer again and again: a stream's fresh buffers cost as much as the scanning. */
+/** Into two buffers in turn, one filled while the other is read: a stream's fresh buffers cost as much as the scanning. */
 async function* fileBytes(path: string): AsyncGenerator<Buffer> {
-  const buffer = Buffer.allocUnsafe(CHUNK)
-  const unreadable = (cause: unknown) =>
-    dataError('FILE_UNREADABLE', `cannot read ${path}: ${messageOf(cause)}`, { cause })
-  const file = await open(path).catch(cause => {
-    throw unreadable(cause)
-  })
+  const unreadable = (cause: unknown) => {
+    throw dataError('FILE_UNREADABLE', `cannot read ${path}: ${messageOf(cause)}`, { cause })
+  }
+  const file = await open(path).catch(unreadable)
+  const fill = (buffer: Buffer) => file.read(buffer, 0, CHUNK).then(({ bytesRead }) => buffer.subarray(0, bytesRead))
+  let [buffer, other] = [Buffer.allocUnsafe(CHUNK), Buffer.allocUnsafe(CHUNK)]
+  let ahead = fill(buffer)
   try {
     for (;;) {
-      const { bytesRead } = await file.read(buffer, 0, CHUNK).catch(cause => {
-        throw unreadable(cause)
-      })
-      if (bytesRead === 0) return
-      yield buffer.subarray(0, bytesRead)
+      const chunk = await ahead.catch(unreadable)
+      if (chunk.length === 0) return
+      ;[buffer, other] = [other, buffer]
+      ahead = fill(buffer)
+      yield chunk
     }
   } finally {
+    await ahead.catch(() => {}) // a reader that stops early leaves one under way
     await file.close()
   }
 }

@@ -40,11 +40,14 @@ export function commonTimeframe(series: Float64Array[]): string | undefined {
 export function findGaps(times: Float64Array, timeframe: string): Gap[] {
   const frame = parseTimeframe(timeframe)
   const length = timeframeLength(frame)
-  const missed = frame.unit === 'M' || WEEK % length || length > WEEK / 2 ? undefined : expectedBars(times, length)
+  const byWeek = frame.unit !== 'M' && WEEK % length === 0 && length <= WEEK / 2
+  let missed: ReturnType<typeof expectedBars> | undefined
   const gaps: Gap[] = []
   for (let i = 1; i < times.length; i++) {
-    const [before, after] = [times[i - 1], times[i]]
+    const before = times[i - 1]
+    const after = times[i]
     if (after - before < 1.5 * length) continue
+    if (byWeek) missed ??= expectedBars(times, length)
     const bars = missed ? missed(before, after) : Math.round((after - before) / length) - 1
     if (bars > 0) gaps.push({ start: barClose(before, frame), end: after, bars })
   }

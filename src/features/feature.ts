@@ -92,6 +92,7 @@ function completeUntil(columns: Float64Array[], from: number, to: number): numbe
   let end = to
   for (const column of columns) {
     let row = from
+    // four at a time: a sum is finite only if every term is
     while (row + 3 < end && Number.isFinite(column[row] + column[row + 1] + column[row + 2] + column[row + 3])) row += 4
     while (row < end && Number.isFinite(column[row])) row++
     end = row

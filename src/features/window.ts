@@ -1,5 +1,6 @@
 // Operations over the last n values, a block at a time: read `x`, write `out` (which may be `x`), go on from `state`.
-// Knows no prices. Values are finite, but for NaNs in front where a series has not begun.
+// Knows no prices. A NaN (a series that has not begun, the return of a price of 0) makes the sums and moments that hold it
+// NaN; extremes and smoothing take none but in front.
 //
 // Windows are van Herk's (1992): values come in groups of n. The ring holds the last full group as suffix aggregates, a
 // prefix grows over the group that is being filled, and the window is the two together. Nothing is ever subtracted, so

@@ -1,6 +1,7 @@
 // SELECT: reads what the folds' validation bars and the fits' predictions are, and lets select() choose. No test row is read here.
 import type { Context } from '../base/context.ts'
 import { usageError } from '../base/errors.ts'
+import { endToEnd } from '../base/table.ts'
 import { type Dataset, readDataset } from '../learn/dataset.ts'
 import type { Candidate, Params } from '../learn/models.ts'
 import { indices, type Range, size } from '../learn/split.ts'
@@ -107,7 +108,7 @@ export async function outOfFold(dataset: Dataset, trained: Trained[]): Promise<(
 }
 
 const foldProbabilities = async (dataset: Dataset, fits: Fit[]) =>
-  concatenate(await Promise.all(fits.map(fit => probabilities(fit, dataset.classes.length))))
+  endToEnd(await Promise.all(fits.map(fit => probabilities(fit, dataset.classes.length))))
 
 const choiceOf = ({ candidate, kind, params, threshold }: Scored): Choice => ({
   id: candidate,
@@ -173,13 +174,3 @@ const sliceBars = ({ time, open, close }: Bars, from: number, to: number): Bars 
   open: open.subarray(from, to),
   close: close.subarray(from, to),
 })
-
-function concatenate(parts: Float32Array[]): Float32Array {
-  const out = new Float32Array(parts.reduce((total, part) => total + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    out.set(part, at)
-    at += part.length
-  }
-  return out
-}

@@ -1,7 +1,7 @@
 // From rows to answers, by the manifest. The server and the `predict` command share every step, so that both give the same bits.
 import { dataError, engineError, SluiceError } from '../base/errors.ts'
 import type { OnnxModel } from '../base/onnx.ts'
-import type { Column, Table } from '../base/table.ts'
+import { type Column, endToEnd, type Table } from '../base/table.ts'
 import { signals } from '../prove/select.ts'
 import type { BundleManifest } from '../registry/bundle.ts'
 
@@ -151,7 +151,7 @@ export async function predictTable(
     const chunk = answered.subarray(from, from + CHUNK)
     outputs.push(await model.run(gather(columns, chunk), chunk.length))
   }
-  const found = columnsOf(manifest, joined(outputs))
+  const found = columnsOf(manifest, endToEnd(outputs))
   return {
     table: { rows, columns: found.map(column => scatter(column, answered, rows)) },
     unanswered: rows - answered.length,
@@ -211,14 +211,4 @@ function scatter({ name, type, values }: Column, answered: Uint32Array, rows: nu
     values instanceof Float64Array ? new Float64Array(rows).fill(Number.NaN) : new Array<string | null>(rows).fill(null)
   for (let i = 0; i < answered.length; i++) spread[answered[i]] = values[i]
   return { name, type, values: spread }
-}
-
-function joined(parts: Float32Array[]): Float32Array {
-  const whole = new Float32Array(parts.reduce((total, part) => total + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
-  }
-  return whole
 }
