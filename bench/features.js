@@ -5,12 +5,14 @@ import { random } from '../dist/base/random.js'
 import { parseTimeframe } from '../dist/base/time.js'
 import { makeFeatures } from '../dist/features/catalog.js'
 import { computeFeatures } from '../dist/features/compute.js'
+import { clocked } from './clock.js'
 import { inFolder } from './home.js'
 import { openPeer } from './peer.js'
-import { clocked } from './rounds.js'
 
 const ROWS = 1_000_000
 const ROUNDS = 9
+/** Runs until the compiler has settled. */
+const WARM_UP = 5
 const SPECS = [
   ...['sma', 'ema', 'wma', 'cci', 'stddev_pop'].map(kind => ({ kind, n: 20 })),
   ...['rsi', 'atr', 'natr', 'adx', 'plus_di', 'minus_di', 'mfi', 'willr'].map(kind => ({ kind, n: 14 })),
@@ -32,6 +34,7 @@ export const measure = ({ python }) =>
     for (const [i, values] of work().entries()) writeFileSync(join(folder, `ours_${features[i].name}.f64`), values)
     const peer = await openPeer(python, 'features', [folder])
     const { result } = await peer.ask('differences') // warms the peers
+    for (let run = 0; run < WARM_UP; run++) work()
     const rounds = []
     for (let round = 0; round < ROUNDS; round++)
       rounds.push({

@@ -14,7 +14,10 @@ const MIB = 2 ** 20
 
 const config = (bars, seed) => ({
   name: 'grid',
-  data: { source: { kind: 'simulated', bars, seed, volatility: [0.1, 0.25], signal: { strength: 0.8 } }, timeframe: '1d' },
+  data: {
+    source: { kind: 'simulated', bars, seed, volatility: [0.1, 0.25], signal: { strength: 0.8 } },
+    timeframe: '1d',
+  },
   features: [
     { kind: 'set', name: 'stationary_20' },
     { kind: 'ret', n: [2, 3, 10, 15] },
@@ -38,7 +41,7 @@ const config = (bars, seed) => ({
 
 export const measure = () =>
   inHome(async opened => {
-    const context = { ...opened, engine: clocked(opened.engine) }
+    const context = { ...opened, engine: watched(opened.engine) }
     await warmUp(context)
     const rounds = []
     for (let round = 1; round <= ROUNDS; round++) rounds.push(await measureRun(round, context))
@@ -74,12 +77,11 @@ async function measureRun(seed, context) {
   const cpu = engine.usage().cpu_seconds - before.cpu
   const memory = (Math.max(...result.stages.map(stage => stage.peak_memory_mb)) * MIB) / 1e9
   const outside = wall - (engine.busySeconds() - before.busy)
-  if (process.env.BENCH_STAGES) console.error(result.stages)
   return { wall, cpu, allowed: (1.2 * cpu) / availableParallelism() + 2, outside, memory }
 }
 
 /** The engine, with the seconds in which it was at work. */
-function clocked(engine) {
+function watched(engine) {
   let open = 0
   let since = 0
   let busy = 0

@@ -15,15 +15,15 @@ export async function inFolder(work) {
   }
 }
 
-/** Gives `work` a Context on a new home. */
+/** Gives `work` a Context on a new home; what it warns of stays in the log file. */
 export const inHome = work =>
   inFolder(async folder => {
     const signal = new AbortController().signal
-    const context = openContext({ home: folder, env: process.env, signal, quiet: true })
+    const { close, ...context } = openContext({ home: folder, env: process.env, signal, quiet: true })
     try {
-      return await work(context)
+      return await work({ ...context, log: { ...context.log, warn: context.log.debug } })
     } finally {
-      await context.close()
+      await close()
     }
   })
 

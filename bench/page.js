@@ -7,8 +7,8 @@ Written by \`make bench\`; edits here are lost. Ours and the peers' rounds alter
 the median of all rounds, a ratio that of two medians; in brackets stand the smallest and the largest of a single round.
 A claim is held to its bound, and the command fails when one does not hold; a figure without a bound is only told.`
 
-/** The page for benchmarks with their judged claims. */
-export function page(measured) {
+/** The page for benchmarks with their judged claims; `load` is the machine's load average before the first of them. */
+export function page(measured, load) {
   const versions = Object.assign({}, ...measured.map(benchmark => benchmark.versions))
   const parts = measured.map(({ title, method, rounds, claims, versions }) =>
     [
@@ -17,11 +17,17 @@ export function page(measured) {
       table(['figure', 'bound', 'measured', ''], claims.map(row)),
     ].join('\n\n'),
   )
-  return `${[INTRODUCTION, machine(versions), ...parts].join('\n\n')}\n`
+  return `${[INTRODUCTION, machine(versions, load), ...parts].join('\n\n')}\n`
 }
 
-const machine = ({ Python }) =>
-  `${availableParallelism()} cores (${process.arch}), Node ${process.versions.node}, Python ${Python}, ${new Date().toISOString().slice(0, 10)}.`
+const machine = ({ Python }, load) =>
+  [
+    `${availableParallelism()} cores (${process.arch})`,
+    `Node ${process.versions.node}`,
+    `Python ${Python}`,
+    `load average ${load.toFixed(1)} before the first round`,
+    `${new Date().toISOString().slice(0, 10)}.`,
+  ].join(', ')
 
 const listed = versions =>
   Object.entries(versions)
@@ -29,16 +35,17 @@ const listed = versions =>
     .map(([name, version]) => `${name} ${version}`)
     .join(', ')
 
-const table = (head, rows) =>
-  [head, head.map(() => '---'), ...rows].map(cells => `| ${cells.join(' | ')} |`).join('\n')
+const table = (head, rows) => [head, head.map(() => '---'), ...rows].map(cells => `| ${cells.join(' | ')} |`).join('\n')
 
 /** Figure, bound, what was measured, verdict. */
 export function row({ claim, unit, most, least, value, from, to, pass }) {
-  const bound = most !== undefined ? `≤ ${withUnit(most, unit)}` : least !== undefined ? `≥ ${withUnit(least, unit)}` : ''
+  const bound =
+    most !== undefined ? `≤ ${withUnit(most, unit)}` : least !== undefined ? `≥ ${withUnit(least, unit)}` : ''
   const spread = from === to ? '' : ` (${short(from)} – ${short(to)})`
   return [claim, bound, `${withUnit(value, unit)}${spread}`, pass === undefined ? '' : pass ? 'holds' : '**fails**']
 }
 
 const withUnit = (value, unit) => `${short(value)}${unit && ` ${unit}`}`
 
-const short = value => (value !== 0 && Math.abs(value) < 1e-4 ? value.toExponential(1) : String(Number(value.toPrecision(3))))
+const short = value =>
+  value !== 0 && Math.abs(value) < 1e-4 ? value.toExponential(1) : String(Number(value.toPrecision(3)))

@@ -2,6 +2,7 @@
 // `--only NAME` measures one benchmark and writes nothing. Ends with 1 when a claim fails.
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
+import { loadavg } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { writeAtomic } from '../dist/base/blobs.js'
@@ -16,6 +17,7 @@ if (!chosen.length) {
   process.exit(2)
 }
 
+const [load] = loadavg()
 const peers = chosen.some(benchmark => benchmark.peers) ? installPeers() : undefined
 const measured = []
 for (const benchmark of chosen) {
@@ -27,7 +29,7 @@ for (const benchmark of chosen) {
 }
 
 const failed = measured.flatMap(({ claims }) => claims).filter(({ pass }) => pass === false)
-if (only === undefined) writeAtomic(join(import.meta.dirname, '../docs/benchmarks.md'), page(measured))
+if (only === undefined) writeAtomic(join(import.meta.dirname, '../docs/benchmarks.md'), page(measured, load))
 console.log(`\n${failed.length ? `${failed.length} claims failed` : 'every claim holds'}`)
 process.exitCode = failed.length ? 1 : 0
 

@@ -44,7 +44,9 @@ async function askServer(config) {
   })
   const [line] = await once(createInterface({ input: server.stdout }), 'line')
   const { listening } = JSON.parse(line)
-  console.log(`listening on ${listening}\n$ curl -d '{"rows": [{"ret_1": ${row.ret_1}, ...}]}' ${listening}/v1/predict`)
+  console.log(
+    `listening on ${listening}\n$ curl -H 'content-type: application/json' -d '{"rows": [{"ret_1": ${row.ret_1}, ...}]}' ${listening}/v1/predict`,
+  )
   const response = await fetch(`${listening}/v1/predict`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },

@@ -98,7 +98,7 @@ function buildProgram(): Command {
   add(models, 'promote', 'moves an alias to a version', 'promoteModel')
     .argument('<model>', 'name@version')
     .option('--alias <alias>', 'which', 'champion')
-    .option('--reason <text>', 'why', 'promoted by hand')
+    .option('--reason <text>', 'why; kept with the move')
     .option('--force', 'also a version that a gate refused')
   add(models, 'rollback', 'moves an alias back to where it was', 'rollbackModel')
     .argument('<name>')

@@ -325,7 +325,7 @@ export const promoteModel: Act = (options, surroundings) =>
     const alias = String(options.alias)
     const moved = await promote(context.database, name, version, {
       alias,
-      reason: String(options.reason),
+      reason: reasonFor(options),
       force: Boolean(options.force),
       now: context.now(),
     })
@@ -334,6 +334,12 @@ export const promoteModel: Act = (options, surroundings) =>
       text: `${name}@${alias} is version ${version} (was ${moved.from ?? 'nowhere'})`,
     }
   })
+
+/** A version that was refused needs a person's reason. */
+function reasonFor({ reason, force }: Options): string {
+  if (reason === undefined && force) throw usageError('REASON', 'a forced promotion needs --reason')
+  return String(reason ?? 'promoted by hand')
+}
 
 export const rollbackModel: Act = (options, surroundings) =>
   inHome(options, surroundings, async context => {

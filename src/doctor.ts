@@ -1,6 +1,6 @@
 // DOCTOR: is everything there that a run needs? Each check says what it found and what mends it.
-import { mkdirSync, statfsSync } from 'node:fs'
-import { join } from 'node:path'
+import { accessSync, constants, existsSync, statfsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { openDatabase } from './base/database.ts'
 import { messageOf } from './base/errors.ts'
 import { openLog } from './base/log.ts'
@@ -85,9 +85,13 @@ function groupInstalled(group: (typeof GROUPS)[number], env: Environment): Findi
   }
 }
 
+/** Opens the store where there is one; a check makes none. */
 async function store(home: string): Promise<Finding> {
   try {
-    mkdirSync(home, { recursive: true })
+    if (!existsSync(home)) {
+      accessSync(existing(home), constants.W_OK)
+      return { name: 'store', ok: true, detail: `none at ${home} yet; the first run makes it`, fix: null }
+    }
     const database = openDatabase(join(home, 'store.db'))
     const { runs } = await database
       .selectFrom('runs')
@@ -105,8 +109,11 @@ async function store(home: string): Promise<Finding> {
   }
 }
 
+/** The folder, or the nearest one above it that is there. */
+const existing = (folder: string): string => (existsSync(folder) ? folder : existing(dirname(folder)))
+
 function disk(home: string): Finding {
-  const { bavail, bsize } = statfsSync(join(home, '..'))
+  const { bavail, bsize } = statfsSync(existing(home))
   const free = (bavail * bsize) / 2 ** 30
   const ok = free >= LEAST_DISK_GB
   return {

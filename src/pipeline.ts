@@ -130,7 +130,10 @@ export function gateStage(
   context: Context,
 ): Promise<Verdict> {
   const inputs = { version: 1, engine: engineDigest(), dataset: dataset.digest, selected, gates, backtest, seed }
-  const series = { symbols: table.symbols, timeframe: table.timeframe ?? 'irregular' }
+  const series = {
+    symbols: table.symbols.length ? table.symbols : [table.table],
+    timeframe: table.timeframe ?? 'irregular',
+  }
   const work = () =>
     judgeSelected(dataset, trained, selected, { gates, backtest }, { run: run.id, seed, series }, context)
   return step(run, 'gate', inputs, work, context, ({ proven }) => existsSync(join(proven.folder, 'fit.json')))
@@ -211,8 +214,8 @@ function summarise(
     metrics: verdict.metrics,
     backtest: verdict.backtest,
     benchmark: verdict.benchmark,
-    gates: verdict.gates,
-    explanation: verdict.explanation,
+    gates: [...verdict.gates, ...version.failed],
+    explanation: [...verdict.explanation, ...version.failed.map(({ reason }) => reason ?? '')],
     test_looks: verdict.test_looks,
     parity: verdict.parity,
     model: { name: version.name, version: version.version, digest: version.digest },

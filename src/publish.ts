@@ -175,8 +175,8 @@ async function reportData(story: Story, test: Test | null, context: Context): Pr
     calibration: test ? calibration(test.p, test.label) : [],
     importances: proven.importances,
     verdict: {
-      pass: verdict.pass,
-      gates: verdict.gates.map(({ name, value, bound, pass, reason }) => ({
+      pass: verdict.pass && !version.failed.length,
+      gates: [...verdict.gates, ...version.failed].map(({ name, value, bound, pass, reason }) => ({
         name,
         value,
         bound,

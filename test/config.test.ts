@@ -109,7 +109,7 @@ describe('a problem', () => {
     ['a missing key', SMALLEST.replace(/^label.*\n/m, ''), /^f\.yaml:1:1: label/],
     ['a missing key deep down', SMALLEST.replace('horizon: 5, ', ''), 'f.yaml:3:8: label.horizon is missing (number)'],
     ['a split that candles cannot have', withKey('split: { kind: stratified }'), /^f\.yaml:4:16: split\.kind: /],
-    ['a gate on no figure', withKey('gates: { sharp: "> 1" }'), /^f\.yaml:4:10: .*did you mean sharpe/],
+    ['a gate on no figure', withKey('gates: { sharp: "> 1" }'), /^f\.yaml:4:17: gates\.sharp: .*did you mean sharpe/],
     ['a gate without a bound', withKey('gates: { sharpe: good }'), /^f\.yaml:4:18: gates\.sharpe: /],
     [
       'a model parameter that is none',
@@ -125,7 +125,7 @@ describe('a problem', () => {
     [
       'one of many files that is not there',
       SMALLEST.replace('simulated, bars: 500', 'file, paths: [f.yaml, none.csv]'),
-      'f.yaml:2:40: data.source.paths.1: none.csv does not exist',
+      'f.yaml:2:41: data.source.paths.1: none.csv does not exist',
     ],
     [
       'long_short at a threshold that is both',
@@ -178,8 +178,8 @@ describe('a problem', () => {
     )
   })
 
-  it('of a folder for a file is a usage error too', () => {
-    expect(() => loadConfig(temporaryFolder())).toThrow(expect.objectContaining({ fault: 'usage' }))
+  it('of a folder in place of a file says so', () => {
+    expect(() => loadConfig(temporaryFolder())).toThrow(expect.objectContaining({ code: 'CONFIG', fault: 'usage' }))
   })
 
   it('is never a bare exception, whatever the text', () => {
@@ -227,7 +227,7 @@ describe('--set', () => {
 
   it('reaches into lists and takes lists and maps', () => {
     const config = load(given, ['models.0.params.max_depth=[2, 4]', 'features.0.n=30', 'gates={sharpe: "> 0"}'])
-    expect(config.models).toEqual([{ kind: 'xgboost', params: { max_depth: [2, 4] } }])
+    expect(config.models).toMatchObject([{ kind: 'xgboost', params: { max_depth: [2, 4] } }])
     expect(config).toMatchObject({ features: [{ kind: 'sma', n: 30 }], gates: { sharpe: '> 0' } })
   })
 
@@ -236,8 +236,8 @@ describe('--set', () => {
   })
 
   it('is checked like the rest', () => {
-    expect(problems(given, ['seed=x'])[0]).toMatch(/seed: .*received string/)
-    expect(problems(given, ['backtest.fees=1'])[0]).toMatch(/unknown key backtest\.fees; did you mean fee\?/)
+    expect(problems(given, ['seed=x'])[0]).toMatch(/^--set: seed: .*received string/)
+    expect(problems(given, ['backtest.fees=1'])[0]).toMatch(/^--set: unknown key backtest\.fees; did you mean fee\?/)
   })
 
   it.each(['seed', '=1', 'label.kind.deep=1', 'seed=[1', 'features.x=1'])('refuses %s', override => {

@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { promisify } from 'node:util'
+import { isAlive } from './blobs.ts'
 import type { Context } from './context.ts'
 import type { Database, Row } from './database.ts'
 import { messageOf, SluiceError } from './errors.ts'
@@ -204,15 +205,6 @@ async function buryDead(database: Database, now: number): Promise<void> {
       .where('run', '=', id)
       .where('status', '=', 'running')
       .execute()
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }
 

@@ -103,9 +103,13 @@ const EXACT_UP_TO = 10_000
 
 /**
  * Two-sample Kolmogorov-Smirnov test, two-sided: the largest distance of the empirical distributions and its p-value.
- * The p-value is exact up to 10,000 values a side (scipy's default too), else Kolmogorov's limit with the correction of Vrbik (2018), to 1e-5.
+ * The p-value is exact up to `exactUpTo` values a side (10,000, as scipy), else Kolmogorov's limit with the correction of Vrbik (2018), to 1e-5.
  */
-export function kolmogorovSmirnov(a: ArrayLike<number>, b: ArrayLike<number>): { statistic: number; pvalue: number } {
+export function kolmogorovSmirnov(
+  a: ArrayLike<number>,
+  b: ArrayLike<number>,
+  { exactUpTo = EXACT_UP_TO } = {},
+): { statistic: number; pvalue: number } {
   const n = a.length
   const m = b.length
   if (n === 0 || m === 0) return { statistic: Number.NaN, pvalue: Number.NaN }
@@ -120,7 +124,7 @@ export function kolmogorovSmirnov(a: ArrayLike<number>, b: ArrayLike<number>): {
     widest = Math.max(widest, Math.abs(i * m - j * n))
   }
   const statistic = widest / (n * m)
-  const pvalue = Math.max(n, m) <= EXACT_UP_TO ? exactKs(n, m, widest) : limitKs(n, m, statistic)
+  const pvalue = Math.max(n, m) <= exactUpTo ? exactKs(n, m, widest) : limitKs(n, m, statistic)
   return { statistic, pvalue }
 }
 

@@ -1,7 +1,6 @@
 // The only door to Python: a pool of warm engine processes that speak the line protocol of protocol/. Knows no models.
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -63,6 +62,8 @@ class Pool implements Engine {
   readonly size: number
   private readonly options: EngineOptions
   private readonly workers = new Set<Worker>()
+  /** Every process whose pipes are still open. */
+  private readonly children = new Set<ChildProcessWithoutNullStreams>()
   private readonly queue: Job[] = []
   private cpuSeconds = 0
   private closing = false
@@ -99,15 +100,15 @@ class Pool implements Engine {
     return (await this.request<{ versions: Record<string, string> }>('hello', {})).versions
   }
 
+  /** Waits for the last words of every process, also of those that failed: afterwards nothing writes to the log. */
   async close(): Promise<void> {
     this.closing = true
-    const ended = [...this.workers].map(({ child }) => {
-      if (child.exitCode !== null || child.signalCode) return Promise.resolve()
-      child.stdin.end()
-      const timer = setTimeout(() => child.kill('SIGKILL'), CLOSE_TIMEOUT_MS)
-      return once(child, 'exit').then(() => clearTimeout(timer))
-    })
-    await Promise.all(ended)
+    for (const { child } of this.workers) child.stdin.end()
+    const kill = setTimeout(() => {
+      for (const child of this.children) child.kill('SIGKILL')
+    }, CLOSE_TIMEOUT_MS)
+    await Promise.all([...this.children].map(child => new Promise(resolve => child.once('close', resolve))))
+    clearTimeout(kill)
   }
 
   private abort(): void {
@@ -158,6 +159,8 @@ class Pool implements Engine {
     })
     const worker: Worker = { child, id: 0, memory: 0, tail: [] }
     this.workers.add(worker)
+    this.children.add(child)
+    child.once('close', () => this.children.delete(child))
     worker.timer = setTimeout(
       () =>
         this.fail(
@@ -178,24 +181,28 @@ class Pool implements Engine {
   }
 
   private hello(worker: Worker): Job {
-    return {
+    const job: Job = {
       method: 'hello',
       body: {},
       resolve: done => {
         clearTimeout(worker.timer)
         const { protocol, versions } = done as { protocol: number; versions: Record<string, string> }
-        if (protocol === PROTOCOL) worker.versions = versions
-        else
-          this.fail(worker, engineError('ENGINE_PROTOCOL', `the engine speaks protocol ${protocol}, not ${PROTOCOL}`))
+        if (protocol === PROTOCOL) {
+          worker.versions = versions
+          return
+        }
+        worker.job = job // one that speaks otherwise has not started
+        this.fail(worker, engineError('ENGINE_PROTOCOL', `the engine speaks protocol ${protocol}, not ${PROTOCOL}`))
       },
-      // A process that cannot start takes the waiting jobs with it, unless another one can do them.
+      // The last process that cannot start takes the waiting jobs with it; until then the others, started or starting, do them.
       reject: error => {
-        this.capacity = [...this.workers].filter(other => other.versions).length
+        this.capacity = this.workers.size
         if (this.capacity > 0) return
         this.capacity = this.size // the next request tries afresh
-        for (const job of this.queue.splice(0)) job.reject(error)
+        for (const waiting of this.queue.splice(0)) waiting.reject(error)
       },
     }
+    return job
   }
 
   private receive(worker: Worker, line: string): void {
@@ -268,8 +275,15 @@ function crashed(worker: Worker, code: number | null, signal: string | null): Sl
   })
 }
 
-/** SHA-256 of the engine's code and exact dependencies: part of what a fit is found by. */
+let digest: string | undefined
+
+/** SHA-256 of the engine's code and exact dependencies: part of what a fit is found by. Read once: a warm engine does not change either. */
 export function engineDigest(): string {
+  digest ??= hashEngine()
+  return digest
+}
+
+function hashEngine(): string {
   const hash = createHash('sha256')
   const code = join(ENGINE_HOME, 'sluice_engine')
   const files = readdirSync(code, { recursive: true, encoding: 'utf8' })

@@ -1,9 +1,8 @@
 // TRAIN: fits every candidate on every fold through the engine. A finished fit is found by its digest and not redone.
-import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readArrow } from '../base/arrow.ts'
-import { sha256 } from '../base/blobs.ts'
+import { removeLeftovers, sha256, temporaryName } from '../base/blobs.ts'
 import type { Context, EngineEvent } from '../base/context.ts'
 import { engineError } from '../base/errors.ts'
 import { jsonDigest } from '../base/table.ts'
@@ -55,6 +54,7 @@ export async function train(
   seed: number,
   context: Context,
 ): Promise<Trained[]> {
+  removeLeftovers(fitsFolder(context.home))
   const { folds } = dataset.split
   const total = candidates.length * folds.length
   const started = context.now()
@@ -77,6 +77,8 @@ export async function train(
   )
 }
 
+const fitsFolder = (home: string): string => join(home, 'cache', 'fits')
+
 const SLOWEST = ['random_forest', 'catboost', 'xgboost', 'lightgbm', 'logistic']
 
 /** A model that stops early is fitted on the fold's first 85 % and stopped by the rest; any other on all of it. */
@@ -96,11 +98,11 @@ export async function fitOnce(
   const { recipe, rows, iterations = null } = request
   const method = request.export ? 'export' : 'fit'
   const digest = jsonDigest({ engine: engineDigest(), dataset: dataset.digest, method, recipe, rows, iterations })
-  const folder = join(context.home, 'cache', 'fits', digest)
+  const folder = join(fitsFolder(context.home), digest)
   const found = readFit(folder)
   if (found) return { ...found, cached: true }
 
-  const out = join(context.home, 'cache', 'fits', `.${digest.slice(0, 16)}.${randomBytes(4).toString('hex')}.tmp`)
+  const out = temporaryName(folder)
   mkdirSync(out, { recursive: true })
   try {
     const warnings: string[] = []

@@ -158,7 +158,7 @@ function gates({ verdict, benchmark }: ReportData): Html {
   ])
   const looks =
     verdict.test_looks > 1
-      ? `These test bars have now been looked at ${verdict.test_looks} times; each look makes luck likelier, and probabilistic_sharpe is deflated for it.`
+      ? `These test bars have now been looked at ${verdict.test_looks} times; each look makes luck likelier, and what passes proves less.`
       : 'This was the first look at these test bars.'
   return section(
     'gates',

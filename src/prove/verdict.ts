@@ -2,14 +2,14 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Context } from '../base/context.ts'
-import { engineError, SluiceError } from '../base/errors.ts'
+import { engineError } from '../base/errors.ts'
 import { loadModel } from '../base/onnx.ts'
 import { type Dataset, readDataset } from '../learn/dataset.ts'
 import { indices, type Range, size } from '../learn/split.ts'
 import { type Fit, fitOnce, probabilities, rowsOf, type Trained } from '../learn/train.ts'
 import { type BacktestOptions, type Bars, backtest, buyAndHold } from './backtest.ts'
 import { figuresOf, fixedYear, readPart, type Selected } from './contest.ts'
-import { explainRefusal, type GateResult, type Gates, judge } from './gate.ts'
+import { explainRefusal, type GateResult, type Gates, type Verdict as Judged, judge } from './gate.ts'
 import { countLook, type Series } from './looks.ts'
 import { excessSharpeProbability } from './luck.ts'
 import type { Figures } from './metrics.ts'
@@ -64,7 +64,7 @@ export async function judgeSelected(
   const rows = rowsOf(params, fold, [...fold.valid, ...test])
   const proven = await fitOnce(dataset, { recipe: { kind, params, seed }, rows, export: true }, context)
   await checkReproduced(dataset, trained.find(candidate => candidate.id === id)!.fits.at(-1)!, proven)
-  const parity = await checkParity(dataset, proven, kind, rows.predict)
+  const parity = await measureParity(dataset, proven, kind, rows.predict)
   const engine = await context.engine.versions()
   const valid = Object.fromEntries(Object.entries(metrics).map(([name, value]) => [`valid.${name}`, value]))
   if (!test.length) {
@@ -73,7 +73,7 @@ export async function judgeSelected(
       'there is no test part (two ratios): gates on it cannot be held, so the model is registered at most',
     ]
     return {
-      ...judge(valid, gates),
+      ...withGates(judge(valid, gates), failedParity(parity)),
       explanation,
       metrics: { valid: metrics, test: {} },
       backtest: {},
@@ -92,7 +92,7 @@ export async function judgeSelected(
   const judged = tested(part.bars, p, threshold, options)
   const test_metrics = figuresOf(part, p, threshold)
   const figures = { ...test_metrics, ...judged.figures, deflated_sharpe: metrics.deflated_sharpe }
-  const verdict = judge({ ...figures, ...valid }, config.gates)
+  const verdict = withGates(judge({ ...figures, ...valid }, config.gates), failedParity(parity))
   return {
     ...verdict,
     explanation: explainRefusal(verdict, {
@@ -109,6 +109,12 @@ export async function judgeSelected(
     engine,
   }
 }
+
+/** A verdict that holds more gates than the config's. */
+const withGates = ({ pass, gates }: Judged, more: GateResult[]): Judged => ({
+  pass: pass && more.every(gate => gate.pass),
+  gates: [...gates, ...more],
+})
 
 function tested(bars: Bars, p: Float32Array, threshold: number, options: BacktestOptions) {
   const ours = backtest(bars, signals(p, threshold, options.mode), options)
@@ -133,28 +139,23 @@ async function checkReproduced(dataset: Dataset, first: Fit, second: Fit): Promi
     )
 }
 
-/** Native = onnxruntime in Python = onnxruntime in Node on every predicted row, or the run is refused (PARITY). */
-export async function checkParity(dataset: Dataset, fit: Fit, kind: string, ranges: Range[]): Promise<Parity> {
+/** How far native, onnxruntime in Python and onnxruntime in Node are apart on the rows that a fit predicted. */
+export async function measureParity(dataset: Dataset, fit: Fit, kind: string, ranges: Range[]): Promise<Parity> {
   const classes = dataset.classes.length
   const [native, python] = await Promise.all([probabilities(fit, classes), probabilities(fit, classes, 'onnx')])
   const node = await predictOnnx(dataset, readFileSync(join(fit.folder, 'model.onnx')), ranges)
-  const bound = PARITY_BOUND[kind] ?? TREE_BOUND
-  const parity = {
+  return {
     native_python: distance(native, python),
     native_node: distance(native, node),
-    bound,
+    bound: PARITY_BOUND[kind] ?? TREE_BOUND,
     rows: native.length,
   }
-  if (!(Math.max(parity.native_python, parity.native_node) <= bound))
-    throw new SluiceError(
-      'gate',
-      'PARITY',
-      `${kind} leaves parity: native and ONNX differ by ${Math.max(parity.native_python, parity.native_node)}, bound ${bound}`,
-      {
-        detail: parity,
-      },
-    )
-  return parity
+}
+
+/** The gate that no config takes away: what is served must be what was judged. Shown only where it fails. */
+export function failedParity({ native_python, native_node, bound }: Parity): GateResult[] {
+  const worst = Math.max(native_python, native_node)
+  return worst <= bound ? [] : judge({ parity: worst }, { parity: `<= ${bound}` }).gates
 }
 
 /** Probability of the last class for rows of a dataset, by onnxruntime in this process. */

@@ -3,7 +3,6 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { sha256 } from '../base/blobs.ts'
 import type { Context } from '../base/context.ts'
-import { SluiceError } from '../base/errors.ts'
 import type { GitState } from '../base/runs.ts'
 import { spearman } from '../base/statistics.ts'
 import type { TableManifest } from '../data/tables.ts'
@@ -11,7 +10,8 @@ import { type Dataset, readDataset } from '../learn/dataset.ts'
 import { indices, type Range, size } from '../learn/split.ts'
 import { type Fit, fitOnce, probabilities } from '../learn/train.ts'
 import type { Selected } from '../prove/contest.ts'
-import { checkParity, type Verdict } from '../prove/verdict.ts'
+import { type GateResult, judge } from '../prove/gate.ts'
+import { failedParity, measureParity, type Parity, type Verdict } from '../prove/verdict.ts'
 import { type BundleManifest, bundleFolder, openBundle, writeBundle } from './bundle.ts'
 import { signingKey, trustedKeys } from './keys.ts'
 import { addVersion, nextVersion } from './versions.ts'
@@ -25,6 +25,8 @@ export interface Registered {
   /** SHA-256 of the bundle's manifest. */
   digest: string
   status: 'registered' | 'refused'
+  /** Gates that the shipped fit failed, where the proven one had passed. */
+  failed: GateResult[]
 }
 
 export interface Subject {
@@ -47,22 +49,19 @@ export async function register(
   subject: Subject,
   context: Context,
 ): Promise<Registered> {
-  const { selected } = chosen
-  const recipe = { kind: selected.kind, params: selected.params, seed: subject.seed }
-  const all: Range[] = [[0, dataset.rows]]
-  let shipped = verdict.proven
-  let parity = verdict.parity
-  if (subject.refit === 'all') {
-    const rows = { train: all, stop: [], predict: all }
-    shipped = await fitOnce(dataset, { recipe, rows, iterations: verdict.proven.iterations, export: true }, context)
-    parity = await checkParity(dataset, shipped, selected.kind, all)
-    await checkAgreement(dataset, verdict.proven, shipped)
-  }
+  const { shipped, parity, refit, failed } = await fitShipped(dataset, chosen, verdict, subject, context)
   const name = subject.name
   const version = await nextVersion(context.database, context.home, name)
   const folder = bundleFolder(context.home, name, version)
   const key = signingKey(context.home)
-  const manifest = await describe(dataset, chosen, verdict, { shipped, parity, version }, subject, context)
+  const manifest = await describe(
+    dataset,
+    chosen,
+    verdict,
+    { shipped, parity, refit, version, gates: [...verdict.gates, ...failed] },
+    subject,
+    context,
+  )
   const files = shipped.artefacts.filter(({ name }) => name.startsWith('model.'))
   await writeBundle(
     folder,
@@ -71,7 +70,7 @@ export async function register(
     key,
   )
   const { digest } = await openBundle(folder, trustedKeys(context.home))
-  const status = verdict.pass ? 'registered' : 'refused'
+  const status = verdict.pass && !failed.length ? 'registered' : 'refused'
   await addVersion(context.database, {
     name,
     version,
@@ -81,40 +80,66 @@ export async function register(
     manifest: JSON.stringify(manifest),
     created: manifest.created,
   })
-  return { name, version, digest, status }
+  return { name, version, digest, status, failed }
 }
 
 /** Whether a version's bundle still lies where it was put. */
 export const isRegistered = ({ name, version }: Registered, home: string): boolean =>
   existsSync(join(bundleFolder(home, name, version), 'manifest.json'))
 
-async function checkAgreement(dataset: Dataset, proven: Fit, shipped: Fit): Promise<void> {
-  const classes = dataset.classes.length
-  const everywhere = await probabilities(shipped, classes)
-  const odd = everywhere.findIndex(value => !Number.isFinite(value))
-  if (odd >= 0) throw refused('NOT_FINITE', `the shipped model predicts ${everywhere[odd]} for row ${odd + 1}`)
-  const { test, folds } = dataset.split
-  if (!test.length) return
-  const before = (await probabilities(proven, classes)).subarray(size(folds.at(-1)!.valid))
-  const after = Float32Array.from(indices(test), row => everywhere[row])
-  const agreement = spearman(before, after)
-  // A constant prediction has no ranks to disagree on.
-  if (agreement !== null && agreement < RANK_AGREEMENT)
-    throw refused(
-      'REFIT_DISAGREES',
-      `refitted on all rows, the recipe ranks the test rows otherwise (Spearman ${agreement.toFixed(3)} < ${RANK_AGREEMENT})`,
-    )
+/** What is to be shipped, and the gates that only it can fail. A recipe that was refused is kept as it was judged: nothing is fitted for it. */
+async function fitShipped(
+  dataset: Dataset,
+  { selected }: Selected,
+  verdict: Verdict,
+  { seed, refit }: Subject,
+  context: Context,
+) {
+  const { proven, parity } = verdict
+  if (refit === 'none' || !verdict.pass) return { shipped: proven, parity, refit: 'none' as const, failed: [] }
+  const all: Range[] = [[0, dataset.rows]]
+  const recipe = { kind: selected.kind, params: selected.params, seed }
+  const rows = { train: all, stop: [], predict: all }
+  const shipped = await fitOnce(dataset, { recipe, rows, iterations: proven.iterations, export: true }, context)
+  const again = await measureParity(dataset, shipped, selected.kind, all)
+  return {
+    shipped,
+    parity: again,
+    refit,
+    failed: [...failedParity(again), ...(await disagreement(dataset, proven, shipped))],
+  }
 }
 
-const refused = (code: string, message: string) =>
-  new SluiceError('gate', code, message, { next: 'refit: none ships the proven fit' })
+/** The failed gate of a refit that ranks the test rows otherwise than the fit that was judged. A constant prediction has no ranks to disagree on. */
+async function disagreement(dataset: Dataset, proven: Fit, shipped: Fit): Promise<GateResult[]> {
+  const { test, folds } = dataset.split
+  if (!test.length) return []
+  const [before, after] = await Promise.all([proven, shipped].map(fit => probabilities(fit, dataset.classes.length)))
+  const agreement = spearman(
+    before.subarray(size(folds.at(-1)!.valid)),
+    Float32Array.from(indices(test), row => after[row]),
+  )
+  return agreement === null
+    ? []
+    : judge({ refit_agreement: agreement }, { refit_agreement: `>= ${RANK_AGREEMENT}` }).gates.filter(
+        ({ pass }) => !pass,
+      )
+}
+
+interface Shipment {
+  shipped: Fit
+  parity: Parity
+  refit: 'none' | 'all'
+  version: number
+  gates: GateResult[]
+}
 
 async function describe(
   dataset: Dataset,
   { selected }: Selected,
   verdict: Verdict,
-  { shipped, parity, version }: { shipped: Fit; parity: Verdict['parity']; version: number },
-  { name, run, seed, refit, mode, features, label, table, git }: Subject,
+  { shipped, parity, refit, version, gates }: Shipment,
+  { name, run, seed, mode, features, label, table, git }: Subject,
   context: Context,
 ): Promise<Omit<BundleManifest, 'files' | 'format'>> {
   const { train } = dataset.split
@@ -156,7 +181,7 @@ async function describe(
     metrics: verdict.metrics,
     backtest: verdict.backtest,
     benchmark: verdict.benchmark,
-    gates: verdict.gates,
+    gates,
     test_looks: verdict.test_looks,
     parity: { native_python: parity.native_python, native_node: parity.native_node, rows: parity.rows },
     engine: { versions: verdict.engine },

@@ -1,0 +1,49 @@
+import { readFileSync, truncateSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { type ArrowColumn, readArrow, writeArrow } from '../../src/base/arrow.ts'
+import { put, temporaryFolder } from '../temporary.ts'
+
+const COLUMNS: ArrowColumn[] = [
+  { name: 'f64', values: Float64Array.of(0.1, Number.NaN, -0, Infinity) },
+  { name: 'f32', values: Float32Array.of(Math.fround(0.1), Number.NaN, 1e-45, -1) },
+  { name: 'u32', values: Uint32Array.of(0, 1, 2, 0xffffffff) },
+  { name: 'i32', values: Int32Array.of(-1, 0, 1, 2 ** 31 - 1) },
+  { name: 'text', values: ['a', null, '', 'é€😀'] },
+]
+
+describe('an Arrow file', () => {
+  it('gives back every column, bit for bit', async () => {
+    const path = join(temporaryFolder(), 'x.arrow')
+    await writeArrow(path, COLUMNS)
+    const read = await readArrow(path)
+    expect([...read.keys()]).toEqual(COLUMNS.map(({ name }) => name))
+    for (const { name, values } of COLUMNS) expect(read.get(name)).toEqual(values)
+  })
+
+  it('is an uncompressed IPC file with one record batch, as the engine maps it', async () => {
+    const path = join(temporaryFolder(), 'x.arrow')
+    await writeArrow(path, [{ name: 'x', values: Float32Array.from({ length: 1000 }, (_, i) => i) }])
+    const bytes = readFileSync(path)
+    expect(bytes.subarray(0, 6).toString()).toBe('ARROW1')
+    const at = bytes.indexOf(Buffer.from(Float32Array.of(1, 2, 3, 4).buffer))
+    expect(new Float32Array(bytes.buffer.slice(bytes.byteOffset + at, bytes.byteOffset + at + 3996))).toEqual(
+      Float32Array.from({ length: 999 }, (_, i) => i + 1),
+    )
+  })
+
+  it('may have no rows', async () => {
+    const path = join(temporaryFolder(), 'x.arrow')
+    await writeArrow(path, [{ name: 'x', values: new Float64Array(0) }])
+    expect((await readArrow(path)).get('x')).toEqual(new Float64Array(0))
+  })
+
+  it('that is damaged or missing is a data error', async () => {
+    const folder = temporaryFolder()
+    const path = join(folder, 'x.arrow')
+    await writeArrow(path, COLUMNS)
+    truncateSync(path, 300)
+    for (const bad of [path, put(folder, 'junk', 'not arrow at all'), put(folder, 'empty', ''), join(folder, 'none')])
+      await expect(readArrow(bad)).rejects.toMatchObject({ code: 'CORRUPT_FILE', exit: 4 })
+  })
+})
