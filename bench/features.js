@@ -10,7 +10,7 @@ import { inFolder } from './home.js'
 import { openPeer } from './peer.js'
 
 const ROWS = 1_000_000
-const ROUNDS = 9
+const ROUNDS = 7
 /** Runs until the compiler has settled. */
 const WARM_UP = 5
 const SPECS = [
@@ -41,6 +41,7 @@ export const measure = ({ python }) =>
         sluice: clocked(work).seconds,
         'TA-Lib': (await peer.ask('TA-Lib')).seconds,
         pandas: (await peer.ask('pandas')).seconds,
+        'tuned pandas': (await peer.ask('tuned pandas')).seconds,
         difference: result['TA-Lib'],
         'pandas difference': result.pandas,
       })

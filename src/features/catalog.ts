@@ -4,7 +4,7 @@ import { messageOf, usageError } from '../base/errors.ts'
 import { nearest } from '../base/nearest.ts'
 import { isTimeframe, parseTimeframe, type Timeframe } from '../base/time.ts'
 import * as bars from './bars.ts'
-import { evaluationOrder } from './compute.ts'
+import { evaluationOrder, warmups } from './compute.ts'
 import { expressionFeature, expressionWarmup, parseExpression } from './expression.ts'
 import { type Feature, passThrough } from './feature.ts'
 import * as series from './indicators.ts'
@@ -168,18 +168,13 @@ function fanOut(entry: FeatureEntry): FeatureSpec[] {
 export function makeFeatures(specs: FeatureSpec[], base: Timeframe, columns: string[]): Feature[] {
   const features = specs.map(spec => makeFeature(spec, base))
   checkNames(specs, features, columns)
-  const warmups = new Map<string, number>()
-  const warmup = (read: string) => warmups.get(read) ?? 0
-  for (const i of evaluationOrder(features, new Set(columns))) {
-    const feature = features[i]
-    const own =
-      specs[i].kind === 'expr'
-        ? expressionWarmup(parseExpression(specs[i].expr as string), warmup)
-        : feature.warmup + Math.max(...feature.reads.map(warmup))
-    features[i] = { ...feature, warmup: own }
-    if (!columns.includes(feature.name)) warmups.set(feature.name, own)
-  }
-  return features
+  const order = evaluationOrder(features, new Set(columns))
+  const formulas = new Map(specs.flatMap(({ kind, name, expr }) => (kind === 'expr' ? [[name, expr as string]] : [])))
+  const known = warmups(order, ({ name }, of) => {
+    const formula = formulas.get(name)
+    return formula === undefined ? undefined : expressionWarmup(parseExpression(formula), of)
+  })
+  return features.map(feature => ({ ...feature, warmup: known.get(feature.name)! }))
 }
 
 function makeFeature({ timeframe: higher, ...spec }: FeatureSpec, base: Timeframe): Feature {

@@ -2,12 +2,12 @@
 import { usageError } from '../base/errors.ts'
 import { nearest } from '../base/nearest.ts'
 import { findColumn, numbers, rowsBySymbol, type Table } from '../base/table.ts'
-import type { Feature } from './feature.ts'
+import { type Feature, split, total } from './feature.ts'
 
 /** All that a symbol's features remember at the end of a table: what a live server or an incremental build goes on from. */
 export interface Snapshot {
   symbol: string
-  /** One per feature, in their order. */
+  /** One per feature and part, in the order of evaluation. */
   states: Float64Array[]
 }
 
@@ -18,67 +18,128 @@ export interface Computed {
   snapshots: Map<string, Snapshot>
 }
 
+/** Rows worked off at a time, by all features: what one writes is in the processor's cache when the next one reads it. */
+const BLOCK = 4096
+
 /** Computes features for every row. `from`, the snapshots at the row before the first, is left as it was. */
 export function computeFeatures(table: Table, features: Feature[], from?: Map<string, Snapshot>): Computed {
   const order = evaluationOrder(features, new Set(table.columns.map(({ name }) => name)))
-  const read = new Set(features.flatMap(({ reads }) => reads.filter(name => findColumn(table, name))))
-  const symbols = rowsBySymbol(table)
+  const read = new Set(order.flatMap(({ reads }) => reads.filter(name => findColumn(table, name))))
   const snapshots = new Map(from)
   const columns = features.map(() => new Float64Array(table.rows))
-  for (const [symbol, rows] of symbols) {
-    const alone = symbols.size === 1
-    const states = from?.get(symbol)?.states.map(state => state.slice()) ?? features.map(f => new Float64Array(f.size))
-    const out = alone ? columns : columns.map(() => new Float64Array(rows.length))
-    const gather = (x: Float64Array) => (alone ? x : Float64Array.from(rows, row => x[row]))
+  for (const [symbol, rows] of seriesOf(table)) {
+    const states = from?.get(symbol)?.states.map(state => state.slice()) ?? order.map(f => new Float64Array(f.size))
+    const length = rows?.length ?? table.rows
+    const out = rows ? features.map(() => new Float64Array(length)) : columns
+    const outputs = new Map(features.map((feature, i) => [feature, out[i]]))
     const inputs = new Map<string, Float64Array>(features.map(({ name }, i) => [name, out[i]]))
-    for (const name of read) inputs.set(name, gather(numbers(table, name)))
-    for (const i of order) {
-      const { reads } = features[i]
-      features[i].advance(
-        states[i],
-        reads.map(name => inputs.get(name)!),
-        out[i],
-        0,
-        rows.length,
-      )
-    }
-    if (!alone) for (const [i, values] of out.entries()) scatter(values, rows, columns[i])
+    for (const name of read) inputs.set(name, gather(numbers(table, name), rows))
+    advanceAll(order, states, inputs, outputs, length)
+    if (rows) for (const [i, values] of out.entries()) scatter(values, rows, columns[i])
     snapshots.set(symbol, { symbol, states })
   }
   return { columns, snapshots }
 }
+
+/** A feature and its parts as one without parts. */
+export function enclose(feature: Feature): Feature {
+  if (!feature.parts.length) return feature
+  const order = withParts(feature)
+  const own = new Set(order.map(({ name }) => name))
+  const reads = [...new Set(order.flatMap(part => part.reads))].filter(name => !own.has(name))
+  const sizes = order.map(({ size }) => size)
+  return {
+    ...feature,
+    reads,
+    parts: [],
+    warmup: warmups(order).get(feature.name)!,
+    size: total(sizes),
+    advance(state, columns, out, from, to) {
+      const inputs = new Map(reads.map((name, i) => [name, columns[i].subarray(from, to)]))
+      advanceAll(order, split(state, sizes), inputs, new Map([[feature, out.subarray(from, to)]]), to - from)
+    },
+  }
+}
+
+/** Rows before the first value of each feature, given in the order of evaluation; `exact` where one knows better than its own after those of the slowest it reads. */
+export function warmups(
+  order: Feature[],
+  exact: (feature: Feature, of: (name: string) => number) => number | undefined = () => undefined,
+): Map<string, number> {
+  const known = new Map<string, number>()
+  const of = (name: string) => known.get(name) ?? 0
+  for (const feature of order)
+    known.set(feature.name, exact(feature, of) ?? feature.warmup + Math.max(...feature.reads.map(of)))
+  return known
+}
+
+/** Runs features in order, a block of rows at a time; those without an output are parts, whose values live as long as the block. */
+function advanceAll(
+  order: Feature[],
+  states: Float64Array[],
+  inputs: Map<string, Float64Array>,
+  outputs: Map<Feature, Float64Array>,
+  rows: number,
+): void {
+  const parts = order.filter(feature => !outputs.has(feature))
+  const passing = new Map(parts.map(({ name }) => [name, new Float64Array(Math.min(rows, BLOCK))]))
+  for (let from = 0; from < rows; from += BLOCK) {
+    const to = Math.min(rows, from + BLOCK)
+    const block = (name: string) => passing.get(name)?.subarray(0, to - from) ?? inputs.get(name)!.subarray(from, to)
+    for (const [i, feature] of order.entries()) {
+      const out = outputs.get(feature)?.subarray(from, to) ?? block(feature.name)
+      feature.advance(states[i], feature.reads.map(block), out, 0, to - from)
+    }
+  }
+}
+
+/** Rows of each symbol; null for all rows in order, which need no copy. */
+function seriesOf(table: Table): Map<string, Int32Array | null> {
+  if (!findColumn(table, 'symbol')) return new Map([['', null]])
+  const symbols = rowsBySymbol(table)
+  return symbols.size === 1 ? new Map([[[...symbols.keys()][0], null]]) : symbols
+}
+
+const gather = (values: Float64Array, rows: Int32Array | null): Float64Array =>
+  rows ? Float64Array.from(rows, row => values[row]) : values
 
 function scatter(values: Float64Array, rows: Int32Array, out: Float64Array): void {
   for (let i = 0; i < rows.length; i++) out[rows[i]] = values[i]
 }
 
 /**
- * Positions of the features such that each comes after those it reads. A name is a column first, a feature second.
- * Errors (usage): UNKNOWN_COLUMN for a name that is neither, CYCLE where features read each other in a circle.
+ * The features and their parts, each once and after those it reads. A name is a part first, then a column, then a feature.
+ * Errors (usage): UNKNOWN_COLUMN for a name that is none, CYCLE where features read each other in a circle.
  */
-export function evaluationOrder(features: Feature[], columns: Set<string>): number[] {
-  const position = new Map(features.map(({ name }, i) => [name, i]))
-  const order: number[] = []
-  const done = new Set<number>()
-  const visit = (i: number, path: string[]): void => {
-    if (done.has(i)) return
-    const { name, reads } = features[i]
-    if (path.includes(name))
-      throw usageError(
-        'CYCLE',
-        `features read each other in a circle: ${[...path.slice(path.indexOf(name)), name].join(' -> ')}`,
-      )
+export function evaluationOrder(features: Feature[], columns: Set<string>): Feature[] {
+  const listed = new Map(features.map(feature => [feature.name, feature]))
+  const done = new Map<string, Feature>()
+  const visit = (feature: Feature, path: string[]): void => {
+    const { name, reads, parts } = feature
+    if (done.has(name)) return
+    if (path.includes(name)) throw circle([...path.slice(path.indexOf(name)), name])
     for (const read of reads) {
-      if (columns.has(read)) continue
-      const other = position.get(read)
-      if (other === undefined || other === i) throw unknownName(name, read, [...columns, ...position.keys()])
+      const part = parts.find(({ name }) => name === read)
+      if (!part && columns.has(read)) continue
+      const other = part ?? listed.get(read)
+      if (!other || other === feature) throw unknownName(name, read, [...columns, ...listed.keys()])
       visit(other, [...path, name])
     }
-    done.add(i)
-    order.push(i)
+    done.set(name, feature)
   }
-  for (const i of features.keys()) visit(i, [])
-  return order
+  for (const feature of features) visit(feature, [])
+  return [...done.values()]
+}
+
+/** A feature after its parts, each once. */
+function withParts(feature: Feature): Feature[] {
+  const all = [...feature.parts.flatMap(withParts), feature]
+  return [...new Map(all.map(part => [part.name, part])).values()]
+}
+
+function circle(names: string[]) {
+  const readable = names.filter(name => !name.startsWith('#'))
+  return usageError('CYCLE', `features read each other in a circle: ${readable.join(' -> ')}`)
 }
 
 function unknownName(feature: string, name: string, all: string[]) {

@@ -1,4 +1,4 @@
-// What a feature is, and the one place where blocks are cut and missing values are met. Knows no formula.
+// What a feature is, and the one place where missing values are met. Knows no formula.
 
 /**
  * A column computed from earlier and present rows only.
@@ -7,13 +7,15 @@
  */
 export interface Feature {
   name: string
-  /** Columns of the table or names of other features; `time` is the bar's opening, epoch ms. */
+  /** Columns of the table, names of other features or of `parts`; `time` is the bar's opening, epoch ms. */
   reads: string[]
-  /** Rows before the first value, given complete inputs (a lower bound for higher timeframes). */
+  /** Features that stand in no table: steps on the way to this one, computed once for all that have a part of that name (#...). */
+  parts: Feature[]
+  /** Rows before the first value: of its own, or, as makeFeatures gives it, with those of what it reads. A lower bound for higher timeframes. */
   warmup: number
   /** Length of `state`. */
   size: number
-  /** Raised when the formula's output changes; part of the cache's digest. */
+  /** Raised when the output of the formula, or of a part's, changes; part of the cache's digest. */
   version: number
   /** Reads rows `from` (inclusive) to `to` (exclusive) of `columns`, in the order of `reads`, and writes the same rows of `out`. */
   advance(state: Float64Array, columns: Float64Array[], out: Float64Array, from: number, to: number): void
@@ -22,10 +24,8 @@ export interface Feature {
 /** Reads one block of every column and writes `out`, all of equal length. Goes on from `state` and leaves it ready for the next block. */
 export type Kernel = (state: Float64Array, columns: Float64Array[], out: Float64Array) => void
 
-type Shape = Pick<Feature, 'name' | 'reads' | 'warmup' | 'size'> & { version?: number }
-
-/** Rows per call of a kernel: its intermediate arrays stay in the processor's cache. */
-const BLOCK = 4096
+/** `version`: of the formula itself. */
+type Shape = Pick<Feature, 'name' | 'reads' | 'warmup'> & { size?: number; parts?: Feature[]; version?: number }
 
 /**
  * A feature that computes nothing across a gap: a row with a missing or infinite input has no value,
@@ -33,12 +33,11 @@ const BLOCK = 4096
  */
 export function feature(shape: Shape, kernel: Kernel): Feature {
   return {
-    version: 1,
-    ...shape,
+    ...complete(shape),
     advance(state, columns, out, from, to) {
       let start = from
       while (start < to) {
-        const end = completeUntil(columns, start, Math.min(to, start + BLOCK))
+        const end = gapless(columns, start, to)
         if (end > start) run(kernel, state, columns, out, start, end)
         else {
           state.fill(0)
@@ -53,18 +52,23 @@ export function feature(shape: Shape, kernel: Kernel): Feature {
 /** A feature whose kernel deals with missing values itself. */
 export function gapAwareFeature(shape: Shape, kernel: Kernel): Feature {
   return {
-    version: 1,
-    ...shape,
-    advance(state, columns, out, from, to) {
-      for (let start = from; start < to; start += BLOCK)
-        run(kernel, state, columns, out, start, Math.min(to, start + BLOCK))
-    },
+    ...complete(shape),
+    advance: (state, columns, out, from, to) => run(kernel, state, columns, out, from, to),
   }
+}
+
+function complete({ parts = [], size = 0, version = 1, ...shape }: Shape) {
+  return { ...shape, parts, size, version: version + total(parts.map(part => part.version)) }
 }
 
 /** A column of the table as it is. */
 export function passThrough(name: string): Feature {
-  return gapAwareFeature({ name, reads: [name], warmup: 0, size: 0 }, (_, [column], out) => out.set(column))
+  return gapAwareFeature({ name, reads: [name], warmup: 0 }, (_, [column], out) => out.set(column))
+}
+
+/** A part as a column of its own. */
+export function publish(part: Feature, name: string): Feature {
+  return gapAwareFeature({ name, reads: [part.name], parts: [part], warmup: 0 }, (_, [column], out) => out.set(column))
 }
 
 /** Consecutive parts of a state, one for each rolling operation of a kernel. */
@@ -88,7 +92,7 @@ function run(
 }
 
 /** The first row from `from` on where some column holds no finite number, else `to`. */
-function completeUntil(columns: Float64Array[], from: number, to: number): number {
+function gapless(columns: Float64Array[], from: number, to: number): number {
   let end = to
   for (const column of columns) {
     let row = from

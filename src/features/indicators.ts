@@ -1,5 +1,5 @@
 // Indicators of one series: averages, momentum, dispersion. Conventions and seeding as TA-Lib.
-import { type Feature, feature, split, total } from './feature.ts'
+import { type Feature, feature, publish, split, total } from './feature.ts'
 import {
   blank,
   ema as exponential,
@@ -23,11 +23,13 @@ type Windowed = Series & { n: number }
 
 const prefixed = (of: string, name: string): string => (of === 'close' ? name : `${of}_${name}`)
 
-/** Simple moving average, in the units of the series. */
-export function sma({ n, of = 'close' }: Windowed): Feature {
-  const shape = { name: prefixed(of, `sma_${n}`), reads: [of], warmup: n - 1, size: sumSize(n) }
+function average(n: number, of: string): Feature {
+  const shape = { name: `#${prefixed(of, `sma_${n}`)}`, reads: [of], warmup: n - 1, size: sumSize(n) }
   return feature(shape, (state, [x], out) => rollingMean(state, n, x, out))
 }
+
+/** Simple moving average, in the units of the series. */
+export const sma = ({ n, of = 'close' }: Windowed): Feature => publish(average(n, of), prefixed(of, `sma_${n}`))
 
 /** Exponential moving average with alpha 2 / (n + 1), seeded with the mean of the first n. */
 export function ema({ n, of = 'close' }: Windowed): Feature {
@@ -45,32 +47,84 @@ export function wma({ n, of = 'close' }: Windowed): Feature {
 export function macd(spec: Series & { fast: number; slow: number; signal: number; output: string }): Feature {
   const { fast, slow, signal, output, of = 'close' } = spec
   const name = prefixed(of, `macd_${fast}_${slow}_${signal}_${output}`)
-  const sizes = [1, smoothSize, smoothSize, smoothSize]
-  const shape = { name, reads: [of], warmup: slow + signal - 2, size: total(sizes) }
-  return feature(shape, (state, [x], out) => {
-    const [clock, fastState, slowState, signalState] = split(state, sizes)
-    // both averages are seeded with bars that end at the same row, so the fast one waits
-    const late = clock[0] < slow - fast ? x.slice().fill(Number.NaN, 0, slow - fast - clock[0]) : x
+  const line = macdLine(fast, slow, of)
+  const mean = feature(
+    { name: `${line.name}_ema_${signal}`, reads: [line.name], parts: [line], warmup: signal - 1, size: smoothSize },
+    (state, [x], out) => exponential(state, signal, x, out),
+  )
+  if (output === 'signal') return publish(mean, name)
+  const shape = { name, reads: [line.name, mean.name], parts: [line, mean], warmup: 0 }
+  if (output === 'macd') return feature(shape, (_, [difference], out) => out.set(difference))
+  return feature(shape, (_, [difference, smoothed], out) => {
+    for (let i = 0; i < out.length; i++) out[i] = difference[i] - smoothed[i]
+  })
+}
+
+/** The fast average less the slow one, both seeded with bars that end at row slow - 1. */
+function macdLine(fast: number, slow: number, of: string): Feature {
+  const sizes = [1, smoothSize, smoothSize]
+  const name = `#${prefixed(of, `macd_${fast}_${slow}`)}`
+  return feature({ name, reads: [of], warmup: slow - 1, size: total(sizes) }, (state, [x], out) => {
+    const [clock, fastState, slowState] = split(state, sizes)
+    const late = x.slice().fill(Number.NaN, 0, Math.max(0, slow - fast - clock[0])) // so that it waits for the slow one
     clock[0] += x.length
-    const line = new Float64Array(x.length)
-    exponential(fastState, fast, late, line)
+    exponential(fastState, fast, late, late)
     exponential(slowState, slow, x, out)
-    for (let i = 0; i < x.length; i++) line[i] -= out[i]
-    exponential(signalState, signal, line, out)
-    if (output === 'hist') for (let i = 0; i < x.length; i++) out[i] = line[i] - out[i]
-    if (output === 'macd') for (let i = 0; i < x.length; i++) if (!Number.isNaN(out[i])) out[i] = line[i]
+    for (let i = 0; i < out.length; i++) out[i] = late[i] - out[i]
+  })
+}
+
+/** Sum of the squared deviations from the mean of the last n. */
+function squares(n: number, of: string): Feature {
+  const shape = { name: `#${prefixed(of, `squares_${n}`)}`, reads: [of], warmup: n - 1, size: momentsSize(n) }
+  return feature(shape, (state, [x], out) => rollingMoments(state, n, x, out, out))
+}
+
+/** Population standard deviation (ddof 0) of the last n. */
+export function stddevPop({ n, of = 'close' }: Windowed): Feature {
+  const sum = squares(n, of)
+  const shape = { name: prefixed(of, `stddev_pop_${n}`), reads: [sum.name], parts: [sum], warmup: 0 }
+  return feature(shape, (_, [x], out) => {
+    for (let i = 0; i < out.length; i++) out[i] = Math.sqrt(x[i] / n)
   })
 }
 
 /** Bollinger bands (Bollinger 1983): the moving average and k population deviations above and below it. */
 export function bb({ n, k, output, of = 'close' }: Windowed & { k: number; output: string }): Feature {
   const name = prefixed(of, `bb_${n}_${k}_${output}`)
-  if (output === 'middle') return { ...sma({ n, of }), name }
+  const middle = average(n, of)
+  if (output === 'middle') return publish(middle, name)
+  const sum = squares(n, of)
   const reach = output === 'upper' ? k : -k
-  return feature({ name, reads: [of], warmup: n - 1, size: momentsSize(n) }, (state, [x], out) => {
-    const deviation = new Float64Array(x.length)
+  const shape = { name, reads: [middle.name, sum.name], parts: [middle, sum], warmup: 0 }
+  return feature(shape, (_, [mean, squared], out) => {
+    for (let i = 0; i < out.length; i++) out[i] = mean[i] + reach * Math.sqrt(squared[i] / n)
+  })
+}
+
+/**
+ * Deviations (sample, ddof 1) from the mean of the last n.
+ * A window without variance has 0: a value that stands at its mean is no deviation away from it, and a halted market is
+ * not a gap in the data.
+ */
+export function zscore({ n, of = 'close' }: Windowed): Feature {
+  const shape = { name: prefixed(of, `zscore_${n}`), reads: [of], warmup: n - 1, size: momentsSize(n) }
+  return feature(shape, (state, [x], out) => {
+    const deviation = new Float64Array(out.length)
     rollingMoments(state, n, x, deviation, out)
-    for (let i = 0; i < x.length; i++) out[i] = x[i] - deviation[i] + reach * Math.sqrt(out[i] / n)
+    for (let i = 0; i < out.length; i++) out[i] = out[i] === 0 ? 0 : deviation[i] / Math.sqrt(out[i] / (n - 1))
+  })
+}
+
+/** Realised volatility: sample deviation (ddof 1) of the last n one-row logarithmic returns, per row, not annualised. */
+export function realvol({ n, of = 'close' }: Windowed): Feature {
+  const sizes = [lagSize(1), momentsSize(n)]
+  const shape = { name: prefixed(of, `realvol_${n}_sample`), reads: [of], warmup: n, size: total(sizes) }
+  return feature(shape, (state, [x], out) => {
+    const [past, window] = split(state, sizes)
+    logReturns(past, 1, x, out)
+    rollingMoments(window, n, out, out, out)
+    for (let i = 0; i < out.length; i++) out[i] = Math.sqrt(out[i] / (n - 1))
   })
 }
 
@@ -100,7 +154,7 @@ export function mom({ n, of = 'close' }: Windowed): Feature {
   const shape = { name: prefixed(of, `mom_${n}`), reads: [of], warmup: n, size: lagSize(n) }
   return feature(shape, (state, [x], out) => {
     lag(state, n, x, out)
-    for (let i = 0; i < x.length; i++) out[i] = x[i] - out[i]
+    for (let i = 0; i < out.length; i++) out[i] = x[i] - out[i]
   })
 }
 
@@ -109,7 +163,7 @@ export function roc({ n, of = 'close' }: Windowed): Feature {
   const shape = { name: prefixed(of, `roc_${n}`), reads: [of], warmup: n, size: lagSize(n) }
   return feature(shape, (state, [x], out) => {
     lag(state, n, x, out)
-    for (let i = 0; i < x.length; i++) out[i] = out[i] === 0 ? 0 : (x[i] / out[i] - 1) * 100
+    for (let i = 0; i < out.length; i++) out[i] = out[i] === 0 ? 0 : (x[i] / out[i] - 1) * 100
   })
 }
 
@@ -118,7 +172,7 @@ export function ret({ n, of = 'close' }: Windowed): Feature {
   const shape = { name: prefixed(of, `ret_${n}`), reads: [of], warmup: n, size: lagSize(n) }
   return feature(shape, (state, [x], out) => {
     lag(state, n, x, out)
-    for (let i = 0; i < x.length; i++) out[i] = out[i] === 0 ? Number.NaN : x[i] / out[i] - 1
+    for (let i = 0; i < out.length; i++) out[i] = out[i] === 0 ? Number.NaN : x[i] / out[i] - 1
   })
 }
 
@@ -130,41 +184,5 @@ export function logret({ n, of = 'close' }: Windowed): Feature {
 
 function logReturns(state: Float64Array, n: number, x: Float64Array, out: Float64Array): void {
   lag(state, n, x, out)
-  for (let i = 0; i < x.length; i++) out[i] = x[i] > 0 && out[i] > 0 ? Math.log(x[i] / out[i]) : Number.NaN
-}
-
-/** Population standard deviation (ddof 0) of the last n. */
-export function stddevPop({ n, of = 'close' }: Windowed): Feature {
-  const shape = { name: prefixed(of, `stddev_pop_${n}`), reads: [of], warmup: n - 1, size: momentsSize(n) }
-  return feature(shape, (state, [x], out) => {
-    rollingMoments(state, n, x, new Float64Array(x.length), out)
-    for (let i = 0; i < x.length; i++) out[i] = Math.sqrt(out[i] / n)
-  })
-}
-
-/** Realised volatility: sample deviation (ddof 1) of the last n one-row logarithmic returns, per row, not annualised. */
-export function realvol({ n, of = 'close' }: Windowed): Feature {
-  const sizes = [lagSize(1), momentsSize(n)]
-  const shape = { name: prefixed(of, `realvol_${n}_sample`), reads: [of], warmup: n, size: total(sizes) }
-  return feature(shape, (state, [x], out) => {
-    const [past, window] = split(state, sizes)
-    const returns = new Float64Array(x.length)
-    logReturns(past, 1, x, returns)
-    rollingMoments(window, n, returns, returns, out)
-    for (let i = 0; i < x.length; i++) out[i] = Math.sqrt(out[i] / (n - 1))
-  })
-}
-
-/**
- * Deviations (sample, ddof 1) from the mean of the last n.
- * A window without variance has 0: a value that stands at its mean is no deviation away from it, and a halted market is
- * not a gap in the data.
- */
-export function zscore({ n, of = 'close' }: Windowed): Feature {
-  const shape = { name: prefixed(of, `zscore_${n}`), reads: [of], warmup: n - 1, size: momentsSize(n) }
-  return feature(shape, (state, [x], out) => {
-    const deviation = new Float64Array(x.length)
-    rollingMoments(state, n, x, deviation, out)
-    for (let i = 0; i < x.length; i++) out[i] = out[i] === 0 ? 0 : deviation[i] / Math.sqrt(out[i] / (n - 1))
-  })
+  for (let i = 0; i < out.length; i++) out[i] = x[i] > 0 && out[i] > 0 ? Math.log(x[i] / out[i]) : Number.NaN
 }

@@ -2,6 +2,7 @@
 import { usageError } from '../base/errors.ts'
 import { numbers, rowsBySymbol, type Table } from '../base/table.ts'
 import { barClose, barOpen, DAY, type Timeframe, timeframeLength } from '../base/time.ts'
+import { enclose } from './compute.ts'
 import { type Feature, gapAwareFeature, split } from './feature.ts'
 
 /** How a bar's value comes from its rows, by the column's name; of any other column the last row counts. */
@@ -34,12 +35,13 @@ interface Bars {
 }
 
 /**
- * `inner` on bars of the timeframe `higher`; on a row of the base timeframe it has the value of the newest closed bar.
+ * A feature on bars of the timeframe `higher`; on a row of the base timeframe it has the value of the newest closed bar.
  * A bar is closed when its end <= the end of the row's bar; one whose last rows are missing closes at the next row.
  * Errors (usage, TIMEFRAME): bars of `higher` are not made of whole bars of `base`.
  */
-export function atTimeframe(inner: Feature, base: Timeframe, higher: Timeframe): Feature {
+export function atTimeframe(feature: Feature, base: Timeframe, higher: Timeframe): Feature {
   checkFits(base, higher)
+  const inner = enclose(feature)
   const columns = inner.reads.filter(name => name !== 'time')
   const sizes = [CLOCK, 2, columns.length, inner.size] // clock; bars seen and value; the open bar; the inner state
   const shape = {

@@ -8,6 +8,9 @@
 // cutting into blocks gives the same bits. O(1) a row, whatever n.
 import { split } from './feature.ts'
 
+/** Where in its group the next value goes; `| 0` tells the compiler that it is an index. */
+const place = (seen: number, n: number): number => (seen % n) | 0
+
 export const sumSize = (n: number): number => n + 2
 
 /** Sum of the last n values. */
@@ -15,7 +18,7 @@ export function rollingSum(state: Float64Array, n: number, x: Float64Array, out:
   const ring = state.subarray(2)
   const seen = state[0]
   let prefix = state[1]
-  let at = seen % n
+  let at = place(seen, n)
   for (let i = 0; i < x.length; i++) {
     ring[at] = x[i]
     prefix += x[i]
@@ -50,7 +53,7 @@ export function rollingWeighted(state: Float64Array, n: number, x: Float64Array,
   const seen = state[0]
   let prefix = state[1]
   let weighted = state[2]
-  let at = seen % n
+  let at = place(seen, n)
   for (let i = 0; i < x.length; i++) {
     ring[at++] = x[i]
     prefix += x[i]
@@ -83,7 +86,7 @@ export const maxSize = (n: number): number => n + 2
 export function rollingMax(state: Float64Array, n: number, sign: 1 | -1, x: Float64Array, out: Float64Array): void {
   const ring = state.subarray(2)
   const seen = state[0]
-  let at = seen % n
+  let at = place(seen, n)
   let prefix = at === 0 ? Number.NEGATIVE_INFINITY : state[1]
   for (let i = 0; i < x.length; i++) {
     for (const stop = Math.min(x.length, i + n - 1 - at); i < stop; i++) {
@@ -110,7 +113,7 @@ export const ageSize = (n: number): number => 2 * n + 3
 export function maxAge(state: Float64Array, n: number, sign: 1 | -1, x: Float64Array, out: Float64Array): void {
   const [, ring, rows] = split(state, [3, n, n])
   let seen = state[0]
-  let at = seen % n
+  let at = place(seen, n)
   let best = at === 0 ? Number.NEGATIVE_INFINITY : state[1]
   let bestRow = state[2]
   for (let i = 0; i < x.length; i++, seen++) {
@@ -162,7 +165,7 @@ export function rollingMoments(
   let pivot = state[1]
   let sum = state[2]
   let squared = state[3]
-  let at = seen % n
+  let at = place(seen, n)
   for (let i = 0; i < x.length; i++) {
     const value = x[i]
     const d = value - pivot
@@ -199,19 +202,16 @@ function momentSuffixes(first: Float64Array, second: Float64Array, n: number, pi
 
 export const lagSize = (n: number): number => n + 1
 
-/** The value n rows ago. */
+/** The value n rows ago. The state holds the last n, oldest first. */
 export function lag(state: Float64Array, n: number, x: Float64Array, out: Float64Array): void {
-  const ring = state.subarray(1)
-  const seen = state[0]
-  let at = seen % n
-  for (let i = 0; i < x.length; i++) {
-    const value = x[i]
-    out[i] = ring[at]
-    ring[at] = value
-    if (++at === n) at = 0
-  }
-  blank(out, n - seen)
-  state[0] = seen + x.length
+  const past = state.subarray(1)
+  const recent = x.slice(-n)
+  out.set(x.subarray(0, Math.max(0, x.length - n)), Math.min(n, x.length))
+  out.set(past.subarray(0, x.length))
+  past.copyWithin(0, x.length)
+  past.set(recent, n - recent.length)
+  blank(out, n - state[0])
+  state[0] += x.length
 }
 
 export const smoothSize = 2

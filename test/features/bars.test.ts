@@ -78,6 +78,6 @@ it('natr at a close of 0 is 0, and has no value before its warm-up', () => {
 it('one series can stand in for the bar', () => {
   const rsi = Float64Array.of(30, 40, 35, 60)
   const feature = bars.stochf({ k: 3, d: 1, output: 'k', of: 'rsi_14' })
-  expect(feature).toMatchObject({ name: 'rsi_14_stochf_3_1_k', reads: ['rsi_14', 'rsi_14', 'rsi_14'] })
+  expect(feature.name).toBe('rsi_14_stochf_3_1_k')
   expect([...compute(feature, { rsi_14: rsi })]).toEqual([Number.NaN, Number.NaN, 50, 100])
 })

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { parseTimeframe } from '../../src/base/time.ts'
 import { expandFeatures, type FeatureEntry, featuresSchema, makeFeatures } from '../../src/features/catalog.ts'
 import { feature, passThrough } from '../../src/features/feature.ts'
-import { bits, candles, compute, computeInBlocks } from './series.ts'
+import { bits, candles, compute, computeInBlocks, mapColumns } from './series.ts'
 
 const COLUMNS = ['time', 'open', 'high', 'low', 'close', 'volume']
 const n = fc.integer({ min: 2, max: 9 })
@@ -60,7 +60,7 @@ describe.each(Object.keys(KINDS))('%s', kind => {
 
   it('has on a prefix the prefix of its values', () => {
     const law = fc.property(drawn(kind), candles(60, true), fc.nat(60), (features, columns, length) => {
-      const prefix = Object.fromEntries(Object.entries(columns).map(([name, x]) => [name, x.slice(0, length)]))
+      const prefix = mapColumns(columns, x => x.slice(0, length))
       for (const made of features)
         expect(bits(compute(made, prefix))).toEqual(bits(compute(made, columns).slice(0, length)))
     })

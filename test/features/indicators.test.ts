@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest'
 import { parseTimeframe } from '../../src/base/time.ts'
 import { type FeatureSpec, makeFeatures } from '../../src/features/catalog.ts'
-import { computeFeatures } from '../../src/features/compute.ts'
+import { computeFeatures, enclose } from '../../src/features/compute.ts'
 import * as indicators from '../../src/features/indicators.ts'
 import { describeShared, shared } from '../shared.ts'
 import { compute, readColumns, table, worst } from './series.ts'
@@ -96,7 +96,7 @@ it('a window of 1 is the series itself', () => {
 })
 
 it('another series stands in front of the name', () => {
-  expect(indicators.sma({ n: 7, of: 'volume' })).toMatchObject({ name: 'volume_sma_7', reads: ['volume'] })
+  expect(enclose(indicators.sma({ n: 7, of: 'volume' }))).toMatchObject({ name: 'volume_sma_7', reads: ['volume'] })
   expect(indicators.bb({ n: 7, k: 2.5, output: 'middle', of: 'rsi_14' }).name).toBe('rsi_14_bb_7_2.5_middle')
   expect(indicators.sma({ n: 7, of: 'close' }).name).toBe('sma_7')
 })

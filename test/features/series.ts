@@ -2,6 +2,7 @@
 import { DuckDBInstance } from '@duckdb/node-api'
 import fc from 'fast-check'
 import type { Table } from '../../src/base/table.ts'
+import { computeFeatures, type Snapshot } from '../../src/features/compute.ts'
 import type { Feature } from '../../src/features/feature.ts'
 
 export type Columns = Record<string, Float64Array>
@@ -52,31 +53,27 @@ export const candles = (longest: number, gaps: boolean): fc.Arbitrary<Columns> =
     }))
 
 /** The feature's values over whole columns. */
-export function compute(feature: Feature, columns: Columns): Float64Array {
-  const rows = Object.values(columns)[0].length
-  const out = new Float64Array(rows)
-  feature.advance(new Float64Array(feature.size), inputs(feature, columns), out, 0, rows)
-  return out
-}
+export const compute = (feature: Feature, columns: Columns): Float64Array =>
+  computeFeatures(table(columns), [feature]).columns[0]
 
 /** The same in blocks that end before the rows of `cuts`, the state saved and restored at each, and no row of another block in sight. */
 export function computeInBlocks(feature: Feature, columns: Columns, cuts: number[]): Float64Array {
-  const rows = Object.values(columns)[0].length
+  const { rows } = table(columns)
   const out = new Float64Array(rows)
-  let state = new Float64Array(feature.size)
   let from = 0
+  let saved: Map<string, Snapshot> | undefined
   for (const to of [...new Set([...cuts.filter(cut => cut < rows), rows])].sort((a, b) => a - b)) {
-    const block = inputs(feature, columns).map(column => column.slice(from, to))
-    const values = new Float64Array(to - from)
-    feature.advance(state, block, values, 0, to - from)
-    out.set(values, from)
-    state = state.slice()
+    const block = mapColumns(columns, x => x.slice(from, to))
+    const computed = computeFeatures(table(block), [feature], saved)
+    out.set(computed.columns[0], from)
+    saved = structuredClone(computed.snapshots)
     from = to
   }
   return out
 }
 
-const inputs = (feature: Feature, columns: Columns) => feature.reads.map(name => columns[name])
+export const mapColumns = (columns: Columns, change: (x: Float64Array) => Float64Array): Columns =>
+  Object.fromEntries(Object.entries(columns).map(([name, x]) => [name, change(x)]))
 
 /** The bits, so that -0 and 0 differ and NaN equals NaN. */
 export const bits = (values: Float64Array): BigUint64Array =>

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { numbers, strings, type Table } from '../../src/base/table.ts'
 import { barClose, barOpen, parseTimeframe } from '../../src/base/time.ts'
 import { passThrough } from '../../src/features/feature.ts'
@@ -9,14 +9,19 @@ import { describeShared, shared } from '../shared.ts'
 import { type Columns, compute, readColumns, table, worst } from './series.ts'
 
 const MINUTE = 60_000
-const week = 'btcusdt_1m_2021_02_week'
+const file = 'btcusdt_1m_2021_02_week'
 const frame = parseTimeframe
 
 describeShared('a week of minutes', () => {
+  let week: Columns
+  beforeAll(async () => {
+    const { open_time: time, ...values } = await readColumns(shared(`candles/${file}.csv`))
+    week = { time, ...values }
+  })
+
   it.each(['5m', '15m', '1h', '4h', '1d'])('makes the bars of %s', async higher => {
-    const { open_time, ...minutes } = await readColumns(shared(`candles/${week}.csv`))
-    const { open_time: opens, ...expected } = await readColumns(shared(`mtf/${week}_to_${higher}.csv`))
-    const bars = resample(table({ time: open_time, ...minutes }), frame('1m'), frame(higher))
+    const { open_time: opens, ...expected } = await readColumns(shared(`mtf/${file}_to_${higher}.csv`))
+    const bars = resample(table(week), frame('1m'), frame(higher))
     expect(numbers(bars, 'time')).toEqual(opens)
     // prices are exact; a volume is a sum, and printed with 6 decimals
     for (const [name, values] of Object.entries(expected))
@@ -24,9 +29,8 @@ describeShared('a week of minutes', () => {
   })
 
   it('sees the hourly RSI as soon as its bar is closed, on every row', async () => {
-    const { open_time, close } = await readColumns(shared(`candles/${week}.csv`))
-    const { rsi_14_1h: expected } = await readColumns(shared(`mtf/${week}_rsi14_1h_asof.csv`))
-    const got = compute(atTimeframe(rsi({ n: 14 }), frame('1m'), frame('1h')), { time: open_time, close })
+    const { rsi_14_1h: expected } = await readColumns(shared(`mtf/${file}_rsi14_1h_asof.csv`))
+    const got = compute(atTimeframe(rsi({ n: 14 }), frame('1m'), frame('1h')), week)
     expect(got).toHaveLength(10_080)
     expect(worst(got, expected)).toBeLessThan(1e-9)
   })
