@@ -24,12 +24,20 @@ export async function writeArrow(path: string, columns: ArrowColumn[]): Promise<
 export async function readArrow(path: string): Promise<Map<string, ArrowValues>> {
   const arrow = await import('apache-arrow')
   try {
-    const table = arrow.tableFromIPC(readFileSync(path))
+    const bytes = readFileSync(path)
+    if (!isWhole(bytes)) throw new Error(`it does not begin and end with ${MAGIC}`)
+    const table = arrow.tableFromIPC(bytes)
     return new Map(table.schema.fields.map(({ name }) => [name, valuesOf(table.getChild(name)!)]))
   } catch (cause) {
     throw dataError('CORRUPT_FILE', `${path} is no readable Arrow file: ${messageOf(cause)}`, { cause })
   }
 }
+
+const MAGIC = 'ARROW1'
+
+/** The library reads what is cut off as a stream without batches, an empty table. */
+const isWhole = (bytes: Buffer): boolean =>
+  [0, bytes.length - MAGIC.length].every(at => at >= 0 && bytes.toString('latin1', at, at + MAGIC.length) === MAGIC)
 
 function valuesOf(vector: Vector): ArrowValues {
   const values = vector.toArray()

@@ -41,13 +41,13 @@ export function writeAtomic(path: string, bytes: string | Uint8Array): void {
     const data = typeof bytes === 'string' ? Buffer.from(bytes) : bytes
     for (let at = 0; at < data.length; ) at += writeSync(file, data, at)
     fsyncSync(file)
+    renameSync(temporary, path)
   } catch (error) {
     rmSync(temporary, { force: true })
     throw error
   } finally {
     closeSync(file)
   }
-  renameSync(temporary, path)
   syncFolder(dirname(path))
 }
 
