@@ -32,25 +32,28 @@ export interface Arranged {
 export function arrange(rows: Rows): Arranged {
   const compare = byKey(rows)
   const good = goodRows(rows)
-  if (isAscending(good, compare)) return { order: good, duplicates: 0, winners: new Map(), outOfOrder: 0 }
+  const inOrder = isAscending(good, compare)
   // Array's sort, unlike the typed one, is stable and uses ascending runs: nearly sorted input costs next to nothing.
-  const sorted = Array.from(good).sort(compare)
+  const sorted = inOrder ? good : Int32Array.from(Array.from(good).sort(compare))
+  const kept = new Int32Array(sorted.length)
   const winners = new Map<number, number>()
-  const kept: number[] = []
+  let size = 0
   let duplicates = 0
   for (let i = 0, end = 0; i < sorted.length; i = end) {
     for (end = i + 1; end < sorted.length && compare(sorted[i], sorted[end]) === 0; ) end++
     const winner = sorted[end - 1]
-    for (const row of sorted.slice(i, end - 1)) {
+    for (let k = i; k < end - 1; k++) {
+      const row = sorted[k]
       if (rows.values.every(values => values[row] === values[winner])) duplicates++
       else {
         refuse(rows, row, 'DUPLICATE_TIMESTAMP_CONFLICT')
         winners.set(row, winner)
       }
     }
-    kept.push(winner)
+    kept[size++] = winner
   }
-  return { order: Int32Array.from(kept), duplicates, winners, outOfOrder: misplaced(rows, kept) }
+  const order = kept.subarray(0, size)
+  return { order, duplicates, winners, outOfOrder: inOrder ? 0 : misplaced(rows, order) }
 }
 
 function goodRows({ count, fault }: Rows): Int32Array {
@@ -61,7 +64,7 @@ function goodRows({ count, fault }: Rows): Int32Array {
 }
 
 function isAscending(rows: Int32Array, compare: (a: number, b: number) => number): boolean {
-  for (let i = 1; i < rows.length; i++) if (compare(rows[i - 1], rows[i]) >= 0) return false
+  for (let i = 1; i < rows.length; i++) if (compare(rows[i - 1], rows[i]) > 0) return false
   return true
 }
 
@@ -71,7 +74,7 @@ function byKey({ time, symbol }: Rows): (a: number, b: number) => number {
 }
 
 /** A file that goes symbol by symbol is in order: each symbol's rows are compared with themselves only. */
-function misplaced(rows: Rows, kept: number[]): number {
+function misplaced(rows: Rows, kept: Int32Array): number {
   const series = new Map<string, number[]>()
   for (const row of kept) {
     const name = rows.symbol?.[row] ?? ''
@@ -90,7 +93,7 @@ function misplaced(rows: Rows, kept: number[]): number {
 /** The kept rows as a table of candles; views of the rows' arrays where nothing was dropped or moved. */
 export function candleTable(rows: Rows, order: Int32Array): Table {
   const { symbol, count } = rows
-  const inPlace = order.length === count && isAscending(order, byNumber)
+  const inPlace = order.length === count && isAscending(order, byNumber) // all of them, each once
   const numbers = [rows.time, ...rows.values].map((from, i) => ({
     name: CANDLE_COLUMNS[i],
     type: i === 0 ? ('time' as const) : ('number' as const),
@@ -137,7 +140,7 @@ export function inspectSeries(table: Table, timeframe?: string): SeriesReport {
     const bars = gaps.reduce((sum, gap) => sum + gap.bars, 0)
     warnings.push({
       code: 'GAP',
-      message: `${gaps.length} gaps, ${bars} bars missing; none is filled`,
+      message: `gaps: ${gaps.length}, bars missing: ${bars}; none is filled`,
       count: gaps.length,
     })
   }

@@ -9,9 +9,10 @@ import { dataError, messageOf } from '../base/errors.ts'
 /** One record, valid until the next one: field i is `bytes[starts[i]..ends[i])`, without its quotes. */
 export interface CsvRecord {
   bytes: Buffer
-  /** The whole record is `bytes[from..to)`, without its line end. */
+  /** The whole record is `bytes[from..to)`, without its line end; `position` is the place of its first byte in the file's text. */
   from: number
   to: number
+  position: number
   /** Physical line of its first byte, from 1. */
   line: number
   fields: number
@@ -53,6 +54,24 @@ export async function scanCsv(
   scan(buffer.subarray(0, filled), true)
 }
 
+/** The text of byte ranges (ascending, apart) of the file's text. */
+export async function cutCsv(path: string, ranges: { position: number; size: number }[]): Promise<string[]> {
+  const texts: string[] = []
+  let done = 0
+  let begun = Buffer.alloc(0)
+  for await (const chunk of textBytes(path)) {
+    for (; texts.length < ranges.length; begun = Buffer.alloc(0)) {
+      const { position, size } = ranges[texts.length]
+      const end = position + size - done
+      begun = Buffer.concat([begun, chunk.subarray(Math.max(0, position - done), Math.max(0, end))])
+      if (end > chunk.length) break
+      texts.push(begun.toString('utf8'))
+    }
+    done += chunk.length
+  }
+  return texts
+}
+
 export const fieldText = (record: CsvRecord, i: number): string => {
   const text = record.bytes.toString('utf8', record.starts[i], record.ends[i])
   return text.includes('""') ? text.replaceAll('""', '"') : text
@@ -69,50 +88,63 @@ function recordScanner(delimiter: number, visit: (record: CsvRecord) => void) {
   const highest = Math.max(delimiter, CR)
   const starts = new Int32Array(MOST_FIELDS)
   const ends = new Int32Array(MOST_FIELDS)
-  const record: CsvRecord = { bytes: Buffer.alloc(0), from: 0, to: 0, line: 1, fields: 0, starts, ends, broken: false }
-  let line = 1
+  const record: CsvRecord = {
+    ...{ bytes: Buffer.alloc(0), from: 0, to: 0, position: 0, line: 0, fields: 0 },
+    ...{ starts, ends, broken: false },
+  }
+  let done = 0
+  let lines = 0
+
+  /** Fills `record` from the bytes at `at` and returns where the next one begins, or -1 if more bytes could change it. */
+  function readRecord(bytes: Buffer, at: number, final: boolean): number {
+    const size = bytes.length
+    let i = at
+    let fields = 0
+    let quotes = false
+    let broken = false
+    for (; ; i++) {
+      let start = i
+      let end = -1
+      if (bytes[i] === QUOTE && !broken) {
+        quotes = true
+        end = closingQuote(bytes, i)
+        if (!final && end < 0 && size - i < LONGEST_QUOTED) return -1
+        if (!final && end + 1 === size) return -1 // the first half of "", perhaps
+        broken = end < 0 || (end + 1 < size && !stop[bytes[end + 1]])
+        if (!broken) {
+          start++
+          i = end + 1
+        }
+      }
+      while (i < size && (bytes[i] > highest || !stop[bytes[i]])) i++
+      starts[fields] = start
+      ends[fields] = end < 0 || broken ? i : end
+      fields++
+      if (i >= size || bytes[i] !== delimiter) break
+    }
+    const next = Math.min(size, i + (bytes[i] === CR && bytes[i + 1] === LF ? 2 : 1))
+    if (!final && (i >= size || (bytes[i] === CR && next === size))) return -1 // an LF after the CR, perhaps
+    record.from = at
+    record.to = i
+    record.position = done + at
+    record.line = lines + 1
+    record.fields = fields
+    record.broken = broken || fields > MOST_FIELDS
+    lines += 1 + (quotes ? newlines(bytes, at, i) : 0)
+    return next
+  }
 
   return function scan(bytes: Buffer, final: boolean): number {
-    const size = bytes.length
     record.bytes = bytes
     let at = 0
-    while (at < size) {
-      let i = at
-      let fields = 0
-      let quotes = false
-      let broken = false
-      for (; ; i++) {
-        let start = i
-        let end = -1
-        if (bytes[i] === QUOTE && !broken) {
-          quotes = true
-          end = closingQuote(bytes, i)
-          if (!final && end < 0 && size - i < LONGEST_QUOTED) return at
-          if (!final && end + 1 === size) return at // it may be the first half of ""
-          broken = end < 0 || (end + 1 < size && !stop[bytes[end + 1]])
-          if (!broken) {
-            start++
-            i = end + 1
-          }
-        }
-        while (i < size && (bytes[i] > highest || !stop[bytes[i]])) i++
-        starts[fields] = start
-        ends[fields] = end < 0 || broken ? i : end
-        fields++
-        if (i >= size || bytes[i] !== delimiter) break
-      }
-      const next = i + (bytes[i] === CR && bytes[i + 1] === LF ? 2 : 1)
-      if (!final && (i >= size || (bytes[i] === CR && next >= size))) return at // its end, or an LF after CR, is still to come
-      record.from = at
-      record.to = i
-      record.line = line
-      record.fields = fields
-      record.broken = broken || fields > MOST_FIELDS
-      line += 1 + (quotes ? newlines(bytes, at, i) : 0)
+    while (at < bytes.length) {
+      const next = readRecord(bytes, at, final)
+      if (next < 0) break
       at = next
       if (!isBlank(record)) visit(record)
     }
-    return size
+    done += at
+    return at
   }
 }
 

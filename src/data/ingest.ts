@@ -1,6 +1,6 @@
 // INGEST: a source's rows, held to the candle contract, as the next version of a table. Nothing is filled, swapped or guessed.
 
-import { fileDigests, sha256 } from '../base/blobs.ts'
+import { fileDigests } from '../base/blobs.ts'
 import type { Context } from '../base/context.ts'
 import { dataError, type SluiceError } from '../base/errors.ts'
 import type { Table } from '../base/table.ts'
@@ -54,7 +54,7 @@ export async function ingestInputs(config: DataConfig): Promise<object> {
 export async function ingest(config: DataConfig, context: Context): Promise<IngestResult> {
   const { table, sourced, timeframe, counts, bad } = await examine(config, context)
   if (bad && config.on_bad_row === 'fail') throw bad
-  const quarantine = bad ? await setAside(config.table, sourced, context) : null
+  const quarantine = bad ? await writeQuarantine(tableFolder(context.home, config.table, 'quarantine'), sourced) : null
   if (!table.rows) throw nothingLeft(counts, quarantine)
 
   const source = { kind: config.source.kind, files: sourced.files }
@@ -107,14 +107,6 @@ function nothingLeft({ read, reasons }: Counts, quarantine: string | null): Slui
     next: hint(reasons),
     detail: { read, reasons, quarantine },
   })
-}
-
-/** Named by the rows refused, so that the same input leaves the same file. */
-async function setAside(table: string, sourced: Sourced, { home }: Context): Promise<string> {
-  const key = sha256(JSON.stringify((await sourced.files()).map(file => file.sha256)))
-  const path = tableFolder(home, table, 'quarantine', `${key.slice(0, 16)}.csv`)
-  await writeQuarantine(path, sourced)
-  return path
 }
 
 function orderWarnings(duplicates: number, outOfOrder: number): Warning[] {

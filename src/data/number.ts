@@ -16,6 +16,7 @@ const INFINITY = /^[+-]?inf(inity)?$/i
 /** 10^0 to 10^22 are exact doubles, so an exact mantissa over one of them is rounded once, correctly (Clinger 1990). */
 const TEN = Float64Array.from({ length: 23 }, (_, i) => Number(`1e${i}`))
 const EXACT = 2 ** 53
+const [MINUS, POINT, ZERO] = [45, 46, 48]
 
 export function numberReader({ decimal, thousands }: NumberFormat): NumberReader {
   if (decimal === '.' && thousands === null) return readPlain
@@ -47,24 +48,20 @@ export const isNull = (text: string): boolean => NULLS.has(text.trim().toLowerCa
 export const numberFault = (value: number, text: string): Fault =>
   !Number.isNaN(value) ? 'OUT_OF_RANGE' : isNull(text) ? 'NULL_VALUE' : 'NOT_A_NUMBER'
 
+/** Digits with at most one point. All else, and what would not be exact, is left to Number(). */
 function readPlain(bytes: Buffer, from: number, to: number): number {
-  let i = from
-  const negative = bytes[i] === 45
-  if (negative) i++
+  const start = bytes[from] === MINUS ? from + 1 : from
   let mantissa = 0
-  let digits = 0
-  let scale = 0
-  let fraction = 0
-  for (; i < to; i++) {
-    const digit = bytes[i] - 48
-    if (digit >= 0 && digit <= 9) {
-      mantissa = mantissa * 10 + digit
-      digits++
-      scale += fraction
-    } else if (digit === -2 && fraction === 0) fraction = 1
+  let point = to
+  for (let i = start; i < to; i++) {
+    const digit = bytes[i] ^ ZERO
+    if (digit <= 9) mantissa = mantissa * 10 + digit
+    else if (bytes[i] === POINT && point === to) point = i
     else return parseNumber(bytes.toString('latin1', from, to))
   }
-  if (digits === 0 || digits > 22 || mantissa >= EXACT) return parseNumber(bytes.toString('latin1', from, to))
+  const scale = point === to ? 0 : to - point - 1
+  const digits = to - start - (point === to ? 0 : 1)
+  if (digits === 0 || scale > 22 || mantissa >= EXACT) return parseNumber(bytes.toString('latin1', from, to))
   const value = mantissa / TEN[scale]
-  return negative ? -value : value
+  return start > from ? -value : value
 }

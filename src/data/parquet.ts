@@ -6,6 +6,7 @@ import {
   type DuckDBDataChunk,
   DuckDBInstance,
   DuckDBTableFunction,
+  type DuckDBVector,
   VARCHAR,
   version,
 } from '@duckdb/node-api'
@@ -73,8 +74,9 @@ export async function writeParquet(table: Table, path: string, signal?: AbortSig
   await withConnection(signal, { threads: '1' }, async connection => {
     connection.registerTableFunction(tableFunction(table))
     const select = table.columns.map(({ name, type }, i) => {
-      const value = type === 'time' ? `make_timestamp_ms(c${i}::bigint)::timestamp_ms` : `c${i}`
-      return `${value} as ${identifier(name)}`
+      const value = type === 'string' ? `c${i}` : `nullif(c${i}, 'nan'::double)`
+      const typed = type === 'time' ? `make_timestamp_ms(${value}::bigint)::timestamp_ms` : value
+      return `${typed} as ${identifier(name)}`
     })
     await connection.run(
       `copy (select ${select.join(', ')} from sluice_table()) to ${literal(path)} (format parquet, parquet_version v2, compression zstd)`,
@@ -106,25 +108,20 @@ function tableFunction(table: Table): DuckDBTableFunction {
 
 function fillColumn(chunk: DuckDBDataChunk, i: number, { values }: Column, from: number): void {
   const vector = chunk.getColumnVector(i)
-  const count = vector.itemCount
-  if (values instanceof Float64Array) {
-    for (let row = 0; row < count; row++) {
-      const value = values[from + row]
-      vector.setItem(row, Number.isNaN(value) ? null : value)
-    }
-  } else for (let row = 0; row < count; row++) vector.setItem(row, values[from + row])
+  const rows = vector.itemCount
+  if (values instanceof Float64Array) doubles(vector).set(values.subarray(from, from + rows))
+  else for (let row = 0; row < rows; row++) vector.setItem(row, values[from + row])
   vector.flush()
 }
 
 function chunkColumn(chunk: DuckDBDataChunk, i: number, type: StoredType): ChunkColumn {
   const vector = chunk.getColumnVector(i)
-  const rows = vector.itemCount
-  if (type === 'string' || type === 'other')
-    return Array.from({ length: rows }, (_, row) => vector.getItem(row) as string | null)
-  const values = new Float64Array(rows)
-  for (let row = 0; row < rows; row++) values[row] = (vector.getItem(row) as number | null) ?? Number.NaN
-  return values
+  if (type !== 'string' && type !== 'other') return doubles(vector).slice()
+  return Array.from({ length: vector.itemCount }, (_, row) => vector.getItem(row) as string | null)
 }
+
+/** The memory of a DOUBLE vector: a call for each value takes three times as long. Its nulls are left to SQL, which knows NaN. */
+const doubles = (vector: DuckDBVector): Float64Array => (vector as unknown as { items: Float64Array }).items
 
 function storedType(type: string): StoredType {
   if (type.startsWith('TIMESTAMP')) return 'timestamp'
@@ -133,12 +130,12 @@ function storedType(type: string): StoredType {
   return /^(U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL)/.test(type) ? 'number' : 'other'
 }
 
+/** A column as SQL for `chunkColumn`: numbers without nulls. */
 function expression({ name, type, stored }: StoredColumn): string {
   const column = identifier(name)
-  if (type === 'timestamp')
-    return `epoch_ms(${stored === 'TIMESTAMP WITH TIME ZONE' ? column : `${column}::timestamp`})::double`
-  if (type === 'date') return `epoch_ms(${column}::timestamp)::double`
-  return type === 'number' ? `${column}::double` : `${column}::varchar`
+  if (type === 'string' || type === 'other') return `${column}::varchar`
+  const instant = stored === 'TIMESTAMP WITH TIME ZONE' ? column : `${column}::timestamp`
+  return `coalesce(${type === 'number' ? column : `epoch_ms(${instant})`}::double, 'nan'::double)`
 }
 
 async function reading<T>(

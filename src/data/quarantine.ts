@@ -1,5 +1,6 @@
 // Rows that were refused: named in an error, or kept beside the table with line, code and text.
-import { writeAtomic } from '../base/blobs.ts'
+import { join } from 'node:path'
+import { sha256, writeAtomic } from '../base/blobs.ts'
 import { dataError, type SluiceError } from '../base/errors.ts'
 import { csvCell } from './csv.ts'
 import { faultOf, type Rows, type Sourced } from './rows.ts'
@@ -50,8 +51,8 @@ export function hint(reasons: Record<string, number>): string | undefined {
   return undefined
 }
 
-/** Writes the refused rows as CSV: file, line, code, row. */
-export async function writeQuarantine(path: string, { rows, paths, text }: Sourced): Promise<void> {
+/** Writes the refused rows as CSV (file, line, code, row) into a folder, under a name of their own, so that equal rows leave one file; returns its path. */
+export async function writeQuarantine(folder: string, { rows, paths, text }: Sourced): Promise<string> {
   const bad = faultyRows(rows)
   const texts = await text(bad)
   const lines = bad.map((row, i) =>
@@ -59,5 +60,8 @@ export async function writeQuarantine(path: string, { rows, paths, text }: Sourc
       .map(value => csvCell(String(value)))
       .join(','),
   )
-  writeAtomic(path, `file,line,code,row\n${lines.join('\n')}\n`)
+  const csv = `file,line,code,row\n${lines.join('\n')}\n`
+  const path = join(folder, `${sha256(csv).slice(0, 16)}.csv`)
+  writeAtomic(path, csv)
+  return path
 }

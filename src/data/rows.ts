@@ -18,6 +18,9 @@ export interface Rows {
   fault: Uint8Array
   /** Line (CSV, the header is 1) or row (Parquet), from 1. */
   line: Uint32Array
+  /** Where a row's text begins in its file, and its bytes; 0 where rows are no text. */
+  position: Float64Array
+  size: Uint32Array
   /** Which of the source's files. */
   file: Uint16Array
 }
@@ -44,7 +47,7 @@ export interface Sourced {
   paths: string[]
   /** Their digests: a reading of their own, so that it can run while the table is written. */
   files(): Promise<SourceFile[]>
-  /** The text of rows as the source wrote them, for the quarantine. */
+  /** The text of rows (ascending) as the source wrote them, for the quarantine. */
   text(rows: number[]): Promise<string[]>
 }
 
@@ -62,6 +65,8 @@ export function emptyRows(capacity = 1024): Rows {
     symbol: null,
     fault: new Uint8Array(capacity),
     line: new Uint32Array(capacity),
+    position: new Float64Array(capacity),
+    size: new Uint32Array(capacity),
     file: new Uint16Array(capacity),
   }
 }
@@ -75,6 +80,8 @@ export function addRow(rows: Rows): number {
     rows.values = rows.values.map(values => grown(values, new Float64Array(capacity)))
     rows.fault = grown(rows.fault, new Uint8Array(capacity))
     rows.line = grown(rows.line, new Uint32Array(capacity))
+    rows.position = grown(rows.position, new Float64Array(capacity))
+    rows.size = grown(rows.size, new Uint32Array(capacity))
     rows.file = grown(rows.file, new Uint16Array(capacity))
   }
   return rows.count++

@@ -100,6 +100,7 @@ function readClock(bytes: Buffer, from: number, to: number, gap: number, cell: T
   if (at > to || !(hour < 24 && minute < 60 && second < 60)) return
   cell.value += hour * 60 * MINUTE + minute * MINUTE + second * 1000 + Math.floor(fraction + 1e-9)
   if (at === to) cell.kind = KIND.naive
+  else if (at + 1 === to && bytes[at] === 90) cell.kind = KIND.instant
   else readOffset(bytes.toString('latin1', at, to), cell)
 }
 

@@ -91,23 +91,12 @@ function rowReader(places: ColumnPlaces, readNumber: NumberReader, file: number,
   return (record: CsvRecord, width: number): void => {
     const row = addRow(rows)
     rows.line[row] = record.line
+    rows.position[row] = record.position
+    rows.size[row] = record.to - record.from
     rows.file[row] = file
     symbols?.push('')
     if (record.broken) refuse(rows, row, 'QUOTE')
     else if (record.fields !== width || last >= width) refuse(rows, row, 'COLUMN_COUNT')
     else readCells(record, row)
   }
-}
-
-/** The texts of the records that begin on these lines. */
-export async function recordTexts(
-  path: string,
-  { delimiter }: FileSource,
-  lines: Set<number>,
-): Promise<Map<number, string>> {
-  const texts = new Map<number, string>()
-  await scanCsv(path, delimiter, ({ line, bytes, from, to }) => {
-    if (lines.has(line)) texts.set(line, bytes.toString('utf8', from, to))
-  })
-  return texts
 }

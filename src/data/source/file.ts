@@ -1,15 +1,17 @@
 // Candles from files: a format is one file beside this one. The contract's rules are candles.ts.
+import { statSync } from 'node:fs'
 import { fileDigests } from '../../base/blobs.ts'
 import { dataError, usageError } from '../../base/errors.ts'
+import { cutCsv } from '../csv.ts'
 import { emptyRows, type Rows, type SourceContext, type Sourced, settleTimes } from '../rows.ts'
 import type { FileSource } from '../schema.ts'
-import { readDelimited, recordTexts } from './delimited.ts'
+import { readDelimited } from './delimited.ts'
 import { readStored, rowTexts } from './stored.ts'
 
 /** Reads every file of the source, in order. Errors name the file: FORMAT, EMPTY_INPUT, CORRUPT_FILE, ENCODING, DELIMITER, and header.ts's. */
 export async function readFileSource(config: FileSource, { signal, now }: SourceContext): Promise<Sourced> {
   const paths = config.paths ?? [config.path as string]
-  const rows = emptyRows()
+  const rows = emptyRows(likelyRows(paths))
   for (const [file, path] of paths.entries()) {
     const before = rows.count
     if (formatOf(path, config) === 'csv') await readDelimited(path, file, config, rows, signal)
@@ -28,6 +30,14 @@ export async function readFileSource(config: FileSource, { signal, now }: Source
   }
 }
 
+const BYTES_PER_ROW = 40
+
+/** Room for the rows of candles in text, so that arrays seldom grow: growing costs as much as reading. */
+function likelyRows(paths: string[]): number {
+  const sizes = paths.map(path => statSync(path, { throwIfNoEntry: false })?.size ?? 0)
+  return Math.max(1024, Math.ceil(sizes.reduce((sum, size) => sum + size, 0) / BYTES_PER_ROW))
+}
+
 export type Format = 'csv' | 'parquet'
 
 /** The format of a file by its name, unless the config says it. */
@@ -40,14 +50,22 @@ export function formatOf(path: string, { format }: { format?: Format } = {}): Fo
   })
 }
 
-/** Goes through the files once more for the text of a few rows: the first reading keeps none. */
+/** Goes through the files once more for the text of a few rows (ascending): the first reading keeps none. */
 async function textsOf(paths: string[], config: FileSource, rows: Rows, wanted: number[]): Promise<string[]> {
   const texts = await Promise.all(
     paths.map((path, file) => {
-      const lines = new Set(wanted.filter(row => rows.file[row] === file).map(row => rows.line[row]))
-      if (!lines.size) return new Map<number, string>()
-      return formatOf(path, config) === 'csv' ? recordTexts(path, config, lines) : rowTexts(path, lines)
+      const list = wanted.filter(row => rows.file[row] === file)
+      if (!list.length) return []
+      if (formatOf(path, config) === 'parquet')
+        return rowTexts(
+          path,
+          list.map(row => rows.line[row]),
+        )
+      return cutCsv(
+        path,
+        list.map(row => ({ position: rows.position[row], size: rows.size[row] })),
+      )
     }),
   )
-  return wanted.map(row => texts[rows.file[row]].get(rows.line[row]) ?? '')
+  return texts.flat()
 }

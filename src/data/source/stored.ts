@@ -84,14 +84,13 @@ function storedTime(
   else cell.kind = stored.endsWith('TIME ZONE') ? KIND.instant : KIND.naive
 }
 
-/** The rows of these numbers (from 1), as the file's values with commas. */
-export async function rowTexts(path: string, lines: Set<number>): Promise<Map<number, string>> {
-  const texts = new Map<number, string>()
-  const inOrder = [...lines].sort((a, b) => a - b)
+/** The rows of these numbers (from 1, ascending), as the file's values with commas. */
+export async function rowTexts(path: string, lines: number[]): Promise<string[]> {
+  const texts: string[] = []
   const visit = (chunk: ChunkColumn[], count: number) => {
-    for (let i = 0; i < count; i++) texts.set(inOrder[texts.size], chunk.map(values => values[i] ?? '').join(','))
+    for (let i = 0; i < count; i++) texts.push(chunk.map(values => values[i] ?? '').join(','))
   }
   const asText = (stored: StoredColumn[]) => stored.map(column => ({ ...column, type: 'string' as const }))
-  await scanParquet(path, stored => ({ columns: asText(stored), visit }), { rows: inOrder.map(line => line - 1) })
+  await scanParquet(path, stored => ({ columns: asText(stored), visit }), { rows: lines.map(line => line - 1) })
   return texts
 }
