@@ -1,8 +1,8 @@
 // The command line: what there is to type, and what a failure looks like. What the commands do is in commands.ts.
 import { Command, CommanderError, Option } from 'commander'
 import { EXIT, interruption, messageOf, SluiceError } from './base/errors.ts'
+import type { Options } from './command.ts'
 import type * as Commands from './commands.ts'
-import type { Options } from './commands.ts'
 
 /** How long a stopped command may tidy up before it is ended. */
 const GRACE_MS = 1500

@@ -13,7 +13,8 @@ import { splitSchema } from './learn/split.ts'
 import { backtestSchema } from './prove/backtest.ts'
 import { gatesSchema } from './prove/gate.ts'
 import { selectSchema, thresholdGrid, thresholdsSchema } from './prove/select.ts'
-import { deploySchema, registrySchema, serveSchema } from './serve/deploy.ts'
+import { registrySchema } from './registry/keys.ts'
+import { deploySchema, serveSchema } from './serve/deploy.ts'
 
 const LARGEST_FILE = 1 << 20
 const NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Context } from './base/context.ts'
+import { dataError } from './base/errors.ts'
 import { failRun, finishRun, type Run, startRun, step } from './base/runs.ts'
 import type { Config, LoadedConfig } from './config.ts'
 import { type IngestResult, ingest, ingestInputs } from './data/ingest.ts'
@@ -25,9 +26,8 @@ export async function run(loaded: LoadedConfig, context: Context): Promise<RunRe
     const { config } = loaded
     const started = performance.now()
     const champion = await aliasVersion(context.database, config.name)
-    const table = await ingestStage(config, run, context)
-    const features = await buildStage(table, config, run, context)
-    const dataset = await datasetStage(features, config, run, context)
+    const { table, dataset } = await prepare(config, run, context)
+    requireOneSymbol(table)
     const trained = await trainStage(dataset, config, run, context)
     const selected = await selectStage(dataset, trained, config, run, context) // validation rows only
     const verdict = await gateStage(table, dataset, trained, selected, config, run, context) // the one look at the test rows
@@ -36,6 +36,26 @@ export async function run(loaded: LoadedConfig, context: Context): Promise<RunRe
     const story = { config, run, table, dataset, trained, selected, verdict, version, status }
     return summarise(story, await publish(story, context), (performance.now() - started) / 1000)
   })
+}
+
+/** Said before anything is fitted: what is selected and judged is one series. */
+function requireOneSymbol({ symbols }: IngestResult): void {
+  if (symbols.length > 1)
+    throw dataError(
+      'SYMBOLS',
+      `the table holds ${symbols.length} symbols (${symbols.slice(0, 3).join(', ')}${symbols.length > 3 ? ', ...' : ''}); a run backtests one`,
+      {
+        next: 'a source of one symbol',
+      },
+    )
+}
+
+/** From the source to frozen rows and their split. */
+export async function prepare(config: Config, run: Run, context: Context) {
+  const table = await ingestStage(config, run, context)
+  const features = await buildStage(table, config, run, context)
+  const dataset = await datasetStage(features, config, run, context)
+  return { table, dataset }
 }
 
 /** Performs `work` as a row: running, then its end, whatever that is. */
@@ -87,7 +107,7 @@ export async function buildStage(
   )
 }
 
-export function datasetStage(features: Features, { split }: Config, run: Run, context: Context): Promise<Dataset> {
+function datasetStage(features: Features, { split }: Config, run: Run, context: Context): Promise<Dataset> {
   const inputs = datasetInputs(features, split)
   return step(
     run,

@@ -33,7 +33,7 @@ describe('stage by stage', () => {
       accepted: 1500,
       rejected: 0,
       duplicates: 0,
-      gaps: [],
+      gaps: 0,
       reasons: {},
       quarantine: null,
       digest: expect.stringMatching(/^[0-9a-f]{64}$/),

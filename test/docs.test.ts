@@ -14,7 +14,8 @@ import { splitSchema } from '../src/learn/split.ts'
 import { backtestSchema } from '../src/prove/backtest.ts'
 import { gatesSchema } from '../src/prove/gate.ts'
 import { selectSchema, thresholdsSchema } from '../src/prove/select.ts'
-import { registrySchema, serveSchema } from '../src/serve/deploy.ts'
+import { registrySchema } from '../src/registry/keys.ts'
+import { serveSchema } from '../src/serve/deploy.ts'
 import { put, temporaryFolder } from './temporary.ts'
 
 const root = join(import.meta.dirname, '..')

@@ -24,8 +24,9 @@ export interface IngestResult {
   accepted: number
   rejected: number
   duplicates: number
-  /** At most 1,000 of them; reasons.GAP counts all. */
-  gaps: { symbol?: string; start: string; end: string; bars: number }[]
+  gaps: number
+  /** The first 1,000 of them. */
+  gap_list: { symbol?: string; start: string; end: string; bars: number }[]
   /** Rows (for GAP: gaps) for each reason code, those of warnings included. */
   reasons: Record<string, number>
   /** Path of the CSV with the rejected rows. */
@@ -67,7 +68,7 @@ export async function ingest(config: DataConfig, context: Context): Promise<Inge
 
 export type Counts = Pick<
   IngestResult,
-  'read' | 'accepted' | 'rejected' | 'duplicates' | 'reasons' | 'gaps' | 'warnings'
+  'read' | 'accepted' | 'rejected' | 'duplicates' | 'reasons' | 'gaps' | 'gap_list' | 'warnings'
 >
 
 export interface Examined {
@@ -95,7 +96,8 @@ export async function examine(config: DataConfig, { signal, now }: Pick<Context,
     rejected: rows.count - table.rows - duplicates,
     duplicates,
     reasons: { ...faultCounts(rows), ...Object.fromEntries(warnings.map(({ code, count }) => [code, count])) },
-    gaps: series.gaps.slice(0, GAPS_LISTED).map(withIsoTimes),
+    gaps: series.gaps.length,
+    gap_list: series.gaps.slice(0, GAPS_LISTED).map(withIsoTimes),
     warnings,
   }
   return { table, timeframe: series.timeframe, counts, bad: badRows(rows, winners, sourced.paths), sourced }

@@ -1,6 +1,5 @@
 // SELECT: reads what the folds' validation bars and the fits' predictions are, and lets select() choose. No test row is read here.
 import type { Context } from '../base/context.ts'
-import { usageError } from '../base/errors.ts'
 import { endToEnd } from '../base/table.ts'
 import { type Dataset, readDataset } from '../learn/dataset.ts'
 import type { Candidate, Params } from '../learn/models.ts'
@@ -149,15 +148,6 @@ export function figuresOf({ label }: Part, p: Float32Array, threshold: number): 
 /** Bars and labels of some rows of a dataset. */
 export async function readPart(dataset: Dataset, ranges: Range[]): Promise<Part> {
   const columns = await readDataset(dataset)
-  const symbols = new Set(columns.get('symbol') as string[] | undefined)
-  if (symbols.size > 1)
-    throw usageError(
-      'SYMBOLS',
-      `the table holds ${symbols.size} symbols (${[...symbols].slice(0, 3).join(', ')}, ...); a run backtests one`,
-      {
-        next: 'a source file with one symbol',
-      },
-    )
   const rows = indices(ranges)
   const take = (name: string) => Float64Array.from(rows, row => (columns.get(name) as Float64Array)[row])
   return { bars: { time: take('time'), open: take('open'), close: take('close') }, label: take('label') }

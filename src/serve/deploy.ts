@@ -3,8 +3,6 @@ import { z } from 'zod'
 import type { Context } from '../base/context.ts'
 import { promote } from '../registry/versions.ts'
 
-export { registrySchema } from '../registry/keys.ts'
-
 /** The key `deploy` of the config. */
 export const deploySchema = z.enum(['auto', 'manual'])
 
@@ -29,7 +27,7 @@ export const serveSchema = z.strictObject({
   /** How often the store is asked whether the champion has changed. */
   poll: seconds.default(1),
   /** How long a closing server answers, with /readyz at 503, before it stops listening: the time a load balancer needs to see it. */
-  drain_delay: z.number().min(0).max(3600).default(0),
+  drain_delay: z.number().min(0).max(3600).default(0.1),
   /** After that, how long requests in flight may take. */
   drain_timeout: seconds.default(10),
 })

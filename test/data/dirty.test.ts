@@ -105,7 +105,7 @@ describeShared('bad inputs in detail', () => {
     })
   })
   it('says where the gap is', async () => {
-    const [gap, ...more] = (await examineDirty('04_gap_3_bars.csv')).gaps
+    const [gap, ...more] = (await examineDirty('04_gap_3_bars.csv')).gap_list
     expect(more).toEqual([])
     expect(gap.bars).toBe(3)
     expect(Date.parse(gap.end) - Date.parse(gap.start)).toBe(3 * 3_600_000)

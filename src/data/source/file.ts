@@ -46,7 +46,7 @@ export function formatOf(path: string, { format }: { format?: Format } = {}): Fo
   if (/\.(csv|txt|tsv)(\.gz)?$/i.test(path)) return 'csv'
   if (/\.(parquet|pq)$/i.test(path)) return 'parquet'
   throw usageError('FORMAT', `${path} is neither .csv (.csv.gz) nor .parquet`, {
-    next: 'convert it, or say what it is: format: csv or parquet',
+    next: 'give it one of these names; a config can say format: csv or parquet instead',
   })
 }
 

@@ -1,0 +1,56 @@
+// What a command is: what it is given, what it answers, and the home it works in.
+import type { Context } from './base/context.ts'
+import { type LoadedConfig, loadConfig } from './config.ts'
+import { findHome, openContext } from './context.ts'
+
+export interface Options {
+  config: string
+  home?: string
+  json?: boolean
+  quiet?: boolean
+  set: string[]
+  [name: string]: unknown
+}
+
+export interface Surroundings {
+  env: NodeJS.ProcessEnv
+  signal: AbortSignal
+}
+
+/** What a command gives back: the contract's JSON, the same for a person, and an exit code other than 0 where a gate refused. */
+export interface Answer {
+  /** Undefined: the command has written what there is. */
+  json?: unknown
+  text: string
+  exit?: number
+}
+
+/** Opens the home, lets `work` use it, closes it whatever happens. */
+export async function inHome<T>(
+  options: Options,
+  { env, signal }: Surroundings,
+  work: (context: Context) => Promise<T>,
+): Promise<T> {
+  const home = findHome({ home: options.home, config: options.config, env })
+  const context = openContext({ home, env, signal, quiet: options.quiet })
+  try {
+    return await work(context)
+  } finally {
+    await context.close()
+  }
+}
+
+export const configured = (
+  options: Options,
+  surroundings: Surroundings,
+  work: (loaded: LoadedConfig, context: Context) => Promise<Answer>,
+) => {
+  const loaded = loadConfig(options.config, options.set)
+  return inHome(options, surroundings, context => work(loaded, context))
+}
+
+export type Act = (options: Options, surroundings: Surroundings) => Promise<Answer>
+
+/** Keys that are trusted besides the home's own: those the config lists, when one is given. */
+export const trustedIn = (options: Options): string[] =>
+  options.config ? loadConfig(options.config).config.registry.trusted_keys : []
