@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os'
 import { expandFeatures } from '../dist/features/catalog.js'
 import { expandModels } from '../dist/learn/models.js'
 import { fitOnce, rowsOf } from '../dist/learn/train.js'
-import { buildStage, datasetStage, ingestStage, record, run } from '../dist/pipeline.js'
+import { prepare, record, run } from '../dist/pipeline.js'
 import { configure, inHome } from './home.js'
 
 const ROUNDS = 5
@@ -52,10 +52,7 @@ export const measure = () =>
 /** Every process fits and exports one model of every kind, and this process runs the story once. */
 async function warmUp(context) {
   const loaded = configure(context.home, config(1500, 0))
-  const dataset = await record('train', loaded, context, async run => {
-    const table = await ingestStage(loaded.config, run, context)
-    return datasetStage(await buildStage(table, loaded.config, run, context), loaded.config, run, context)
-  })
+  const { dataset } = await record('dataset', loaded, context, run => prepare(loaded.config, run, context))
   const [fold] = dataset.split.folds
   const kinds = new Map(expandModels(loaded.config.models).map(candidate => [candidate.kind, candidate.params]))
   for (const [kind, params] of kinds) {
