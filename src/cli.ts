@@ -1,5 +1,5 @@
 // The command line: what there is to type, and what a failure looks like. What the commands do is in commands.ts.
-import { Command, CommanderError, Option } from 'commander'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { EXIT, interruption, messageOf, SluiceError } from './base/errors.ts'
 import type { Options } from './command.ts'
 import type * as Commands from './commands.ts'
@@ -72,18 +72,18 @@ function buildProgram(): Command {
     .requiredOption('--candles <file>', 'candles, CSV or Parquet')
     .requiredOption('--signals <file>', 'columns time and signal (1, 0, -1), known at the close of the bar')
     .addOption(new Option('--fill <when>').choices(['next_open', 'close']).default('next_open'))
-    .option('--fee <fraction>', 'of the filled value, each side', Number, 0)
-    .option('--slippage <fraction>', 'buys at price x (1+s), sells at price x (1-s)', Number, 0)
+    .option('--fee <fraction>', 'of the filled value, each side', number, 0)
+    .option('--slippage <fraction>', 'buys at price x (1+s), sells at price x (1-s)', number, 0)
     .addOption(new Option('--units <kind>').choices(['fractional', 'whole']).default('fractional'))
-    .option('--cash <amount>', 'at the start', Number, 1_000_000)
+    .option('--cash <amount>', 'at the start', number, 1_000_000)
     .addOption(new Option('--mode <mode>').choices(['long', 'long_short']).default('long'))
     .addOption(new Option('--accounting <kind>').choices(['units', 'returns']).default('units'))
-    .option('--periods-per-year <n>', "default: the candles' mean bars per year", Number)
+    .option('--periods-per-year <n>', "default: the candles' mean bars per year", number)
     .option('--out <file>', 'writes the equity as .csv or .parquet')
   add(program, 'metrics', 'metrics of a file of truths and predictions', 'metrics')
     .addOption(new Option('--task <task>').choices(['binary', 'multiclass', 'regression']).makeOptionMandatory())
     .requiredOption('--input <file>', 'y_true and y_score, y_score_<class> or y_pred')
-    .option('--threshold <p>', 'predicted 1 when y_score >= p', Number, 0.5)
+    .option('--threshold <p>', 'predicted 1 when y_score >= p', number, 0.5)
   add(program, 'report', 'the HTML report of a run', 'report')
     .argument('<run>', 'its id, or the beginning of it')
     .option('--out <file>', 'where to write it')
@@ -113,13 +113,26 @@ function buildProgram(): Command {
     .requiredOption('--input <file>', '.csv or .parquet')
     .requiredOption('--out <file>', '.csv or .parquet')
   add(program, 'serve', 'answers predictions over HTTP', 'serve', { config: true })
-    .option('--port <n>', 'default: that of the config', Number)
+    .option('--port <n>', 'default: that of the config', portNumber)
     .option('--host <address>', 'default: that of the config')
 
   const engine = program.command('engine').description("the engine's Python environment")
   add(engine, 'install', 'installs a group of dependencies', 'installEngine').argument('<group>', 'core, dev')
   add(engine, 'check', 'is it there, and which versions', 'checkEngine')
   return program
+}
+
+function number(text: string): number {
+  const value = Number(text)
+  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a number.')
+  return value
+}
+
+function portNumber(text: string): number {
+  const port = number(text)
+  if (!Number.isInteger(port) || port < 0 || port > 65535)
+    throw new InvalidArgumentError('It must be 0 (any free one) to 65535.')
+  return port
 }
 
 const collect = (value: string, all: string[]) => [...all, value]

@@ -1,7 +1,7 @@
 // What a command is: what it is given, what it answers, and the home it works in.
 import type { Context } from './base/context.ts'
 import { type LoadedConfig, loadConfig } from './config.ts'
-import { findHome, openContext } from './context.ts'
+import { findHome, openContext, type Surroundings } from './context.ts'
 
 export interface Options {
   config: string
@@ -12,10 +12,8 @@ export interface Options {
   [name: string]: unknown
 }
 
-export interface Surroundings {
-  env: NodeJS.ProcessEnv
-  signal: AbortSignal
-}
+/** Who asks: the environment, and the wish to stop. */
+export type Caller = Pick<Surroundings, 'env' | 'signal'>
 
 /** What a command gives back: the contract's JSON, the same for a person, and an exit code other than 0 where a gate refused. */
 export interface Answer {
@@ -28,7 +26,7 @@ export interface Answer {
 /** Opens the home, lets `work` use it, closes it whatever happens. */
 export async function inHome<T>(
   options: Options,
-  { env, signal }: Surroundings,
+  { env, signal }: Caller,
   work: (context: Context) => Promise<T>,
 ): Promise<T> {
   const home = findHome({ home: options.home, config: options.config, env })
@@ -42,14 +40,14 @@ export async function inHome<T>(
 
 export const configured = (
   options: Options,
-  surroundings: Surroundings,
+  caller: Caller,
   work: (loaded: LoadedConfig, context: Context) => Promise<Answer>,
 ) => {
   const loaded = loadConfig(options.config, options.set)
-  return inHome(options, surroundings, context => work(loaded, context))
+  return inHome(options, caller, context => work(loaded, context))
 }
 
-export type Act = (options: Options, surroundings: Surroundings) => Promise<Answer>
+export type Act = (options: Options, caller: Caller) => Promise<Answer>
 
 /** Keys that are trusted besides the home's own: those the config lists, when one is given. */
 export const trustedIn = (options: Options): string[] =>

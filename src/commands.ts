@@ -1,4 +1,5 @@
 // What each command does: reads its input, lets the stages work, and gives the contract's JSON and the same for a person.
+import { once } from 'node:events'
 import { resolve } from 'node:path'
 import { EXIT } from './base/errors.ts'
 import { isoTime } from './base/time.ts'
@@ -16,8 +17,8 @@ export const showConfig: Act = async options => {
   return { json: config, text: stringify(config).trimEnd() }
 }
 
-export const ingest: Act = (options, surroundings) =>
-  configured(options, surroundings, async (loaded, context) => {
+export const ingest: Act = (options, caller) =>
+  configured(options, caller, async (loaded, context) => {
     const { ingestStage, record } = await import('./pipeline.ts')
     const result = await record('ingest', loaded, context, run =>
       ingestStage(loaded.config, run, context, { fresh: true }),
@@ -25,8 +26,8 @@ export const ingest: Act = (options, surroundings) =>
     return { json: result, text: show.ingested(result) }
   })
 
-export const build: Act = (options, surroundings) =>
-  configured(options, surroundings, async (loaded, context) => {
+export const build: Act = (options, caller) =>
+  configured(options, caller, async (loaded, context) => {
     const { buildStage, ingestStage, record } = await import('./pipeline.ts')
     const { featureTable } = await import('./features/build.ts')
     const { writeTable } = await import('./data/files.ts')
@@ -48,8 +49,8 @@ export const build: Act = (options, surroundings) =>
     return { json: result, text: show.built(result) }
   })
 
-export const dataset: Act = (options, surroundings) =>
-  configured(options, surroundings, async ({ config, ...rest }, context) => {
+export const dataset: Act = (options, caller) =>
+  configured(options, caller, async ({ config, ...rest }, context) => {
     const { prepare, record } = await import('./pipeline.ts')
     const { partSizes, writeParts } = await import('./learn/dataset.ts')
     const result = await record('dataset', { config, ...rest }, context, async run => {
@@ -72,8 +73,8 @@ export const dataset: Act = (options, surroundings) =>
     return { json: result, text: show.frozen(result) }
   })
 
-export const train: Act = (options, surroundings) =>
-  configured(options, surroundings, async ({ config, ...rest }, context) => {
+export const train: Act = (options, caller) =>
+  configured(options, caller, async ({ config, ...rest }, context) => {
     const { prepare, record, trainStage } = await import('./pipeline.ts')
     const { outOfFold } = await import('./prove/contest.ts')
     const result = await record('train', { config, ...rest }, context, async run => {
@@ -84,15 +85,15 @@ export const train: Act = (options, surroundings) =>
     return { json: result, text: show.trained(result.candidates) }
   })
 
-export const run: Act = (options, surroundings) =>
-  configured(options, surroundings, async (loaded, context) => {
+export const run: Act = (options, caller) =>
+  configured(options, caller, async (loaded, context) => {
     const { run } = await import('./pipeline.ts')
     const result = await run(loaded, context)
     return { json: result, text: show.ran(result), exit: result.status === 'refused' ? EXIT.gate : 0 }
   })
 
-export const audit: Act = (options, surroundings) =>
-  configured(options, surroundings, async ({ config, ...rest }, context) => {
+export const audit: Act = (options, caller) =>
+  configured(options, caller, async ({ config, ...rest }, context) => {
     const { prepare, record } = await import('./pipeline.ts')
     const { audit } = await import('./prove/audit.ts')
     const { expandFeatures } = await import('./features/catalog.ts')
@@ -108,8 +109,8 @@ export const audit: Act = (options, surroundings) =>
     }
   })
 
-export const predict: Act = (options, surroundings) =>
-  inHome(options, surroundings, async context => {
+export const predict: Act = (options, caller) =>
+  inHome(options, caller, async context => {
     const { predictFile } = await import('./serve/file.ts')
     const out = resolve(String(options.out))
     const { rows, unanswered } = await predictFile(
@@ -125,8 +126,8 @@ export const predict: Act = (options, surroundings) =>
     }
   })
 
-export const serve: Act = (options, surroundings) =>
-  configured(options, surroundings, async ({ config }, context) => {
+export const serve: Act = (options, caller) =>
+  configured(options, caller, async ({ config }, context) => {
     const { serveChampion } = await import('./serve/server.ts')
     const server = await serveChampion(
       config.name,
@@ -134,7 +135,7 @@ export const serve: Act = (options, surroundings) =>
         ...config.serve,
         port: (options.port as number | undefined) ?? config.serve.port,
         host: (options.host as string | undefined) ?? config.serve.host,
-        token: surroundings.env.SLUICE_API_TOKEN,
+        token: caller.env.SLUICE_API_TOKEN,
         trusted: config.registry.trusted_keys,
       },
       context,
@@ -142,7 +143,8 @@ export const serve: Act = (options, surroundings) =>
     process.stdout.write(
       options.json ? `${JSON.stringify({ listening: server.url })}\n` : `listening on ${server.url}\n`,
     )
-    await new Promise<void>(stop => surroundings.signal.addEventListener('abort', () => stop(), { once: true }))
+    const { signal } = caller
+    if (!signal.aborted) await once(signal, 'abort')
     await server.close()
     return { text: '' }
   })
@@ -178,9 +180,9 @@ export const checkEngine: Act = async (_, { env, signal }) => {
   }
 }
 
-export const doctor: Act = async (options, surroundings) => {
+export const doctor: Act = async (options, caller) => {
   const { examine } = await import('./doctor.ts')
-  const checks = await examine({ home: options.home, ...surroundings })
+  const checks = await examine({ home: options.home, ...caller })
   return { json: { checks }, text: show.examined(checks), exit: checks.every(({ ok }) => ok) ? 0 : EXIT.unexpected }
 }
 

@@ -1,11 +1,12 @@
 // The YAML file: every stage's schema put together and checked once, at the door. After this nothing checks the config again.
 import { existsSync, readFileSync, statSync } from 'node:fs'
-import { basename, dirname, extname, resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { type Document, isMap, isPair, isScalar, LineCounter, type Node, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { messageOf, SluiceError, usageError } from './base/errors.ts'
+import { nameOfFile } from './base/name.ts'
 import { nearest } from './base/nearest.ts'
-import { dataConfig } from './data/schema.ts'
+import { dataConfig, nameSchema } from './data/schema.ts'
 import { featuresSchema } from './features/catalog.ts'
 import { labelSchema } from './features/labels.ts'
 import { modelsSchema } from './learn/models.ts'
@@ -17,11 +18,10 @@ import { registrySchema } from './registry/keys.ts'
 import { deploySchema, serveSchema } from './serve/deploy.ts'
 
 const LARGEST_FILE = 1 << 20
-const NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/
 
 const schema = z
   .strictObject({
-    name: z.string().regex(NAME),
+    name: nameSchema,
     seed: z
       .int()
       .min(0)
@@ -60,7 +60,6 @@ export interface LoadedConfig {
   config: Config
   /** Absolute path of the YAML file. */
   file: string
-  text: string
 }
 
 /**
@@ -85,7 +84,7 @@ export function loadConfig(path: string, overrides: string[] = []): LoadedConfig
     )
   for (const override of overrides) applyOverride(document, override)
   const raw = toPlain(document, path)
-  const parsed = schema.safeParse({ name: defaultName(file), ...raw })
+  const parsed = schema.safeParse({ name: nameOfFile(file) ?? 'model', ...raw })
   if (!parsed.success)
     refuse(
       path,
@@ -101,7 +100,7 @@ export function loadConfig(path: string, overrides: string[] = []): LoadedConfig
       ),
     )
   const { data } = config
-  return { config: { ...config, data: { ...data, table: data.table ?? config.name } }, file, text }
+  return { config: { ...config, data: { ...data, table: data.table ?? config.name } }, file }
 }
 
 function readText(file: string, shown: string): string {
@@ -144,13 +143,6 @@ function applyOverride(document: Document, override: string): void {
     throw usageError('SET', `--set ${override}: ${keys.join('.')} is not a place in this config`, { cause })
   }
 }
-
-const defaultName = (file: string) =>
-  basename(file, extname(file))
-    .toLowerCase()
-    .replace(/[^a-z0-9._-]+/g, '-')
-    .replace(/^[^a-z0-9]+/, '')
-    .slice(0, 64) || 'model'
 
 /** Makes source paths absolute; gives those that do not exist. */
 function resolvePaths(config: Parsed, folder: string): { keys: string[]; value: string }[] {

@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
+import { writeAtomic } from './base/blobs.ts'
 import type { Context } from './base/context.ts'
 import { openDatabase } from './base/database.ts'
 import { usageError } from './base/errors.ts'
@@ -22,6 +23,9 @@ export interface Surroundings {
 
 export function openContext({ home, env, signal, quiet }: Surroundings): Context & { close(): Promise<void> } {
   mkdirSync(home, { recursive: true })
+  // State beside a config must not make the repository it lies in look changed.
+  const ignore = join(home, '.gitignore')
+  if (!existsSync(ignore)) writeAtomic(ignore, '*\n')
   const log = openLog({ file: join(home, 'log', 'sluice.log'), quiet })
   const database = openDatabase(join(home, 'store.db'))
   const engine = openEngine({ python: enginePython(env), env, log, signal })

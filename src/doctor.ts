@@ -67,7 +67,10 @@ async function engine(env: Environment, signal: AbortSignal): Promise<Finding> {
     const versions = await pool.versions()
     return { name: 'engine', ok: true, detail: `Python ${versions.python} at ${python}`, fix: null }
   } catch (error) {
-    return { name: 'engine', ok: false, detail: messageOf(error), fix: 'sluice engine install core' }
+    const fix = env.SLUICE_PYTHON
+      ? 'unset SLUICE_PYTHON, or name a Python that has the packages'
+      : 'sluice engine install core'
+    return { name: 'engine', ok: false, detail: messageOf(error), fix }
   } finally {
     await pool.close()
   }
@@ -88,7 +91,7 @@ function groupInstalled(group: (typeof GROUPS)[number], env: Environment): Findi
 /** Opens the store where there is one; a check makes none. */
 async function store(home: string): Promise<Finding> {
   try {
-    if (!existsSync(home)) {
+    if (!existsSync(join(home, 'store.db'))) {
       accessSync(existing(home), constants.W_OK)
       return { name: 'store', ok: true, detail: `none at ${home} yet; the first run makes it`, fix: null }
     }

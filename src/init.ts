@@ -1,8 +1,9 @@
 // INIT: a config that runs as it stands, with a comment on every key. With a file of candles it reads what it can from it.
 import { existsSync } from 'node:fs'
-import { basename, extname, join, relative, resolve } from 'node:path'
+import { join, relative, resolve } from 'node:path'
 import { writeAtomic } from './base/blobs.ts'
 import { usageError } from './base/errors.ts'
+import { nameOfFile } from './base/name.ts'
 import { numbers } from './base/table.ts'
 import { inspectSeries } from './data/candles.ts'
 import { readCandles } from './data/files.ts'
@@ -47,13 +48,8 @@ async function inspect(path: string, folder: string): Promise<Found> {
   const timeframe = inspectSeries(candles).timeframe ?? '1d'
   const mean = periodsPerYear(numbers(candles, 'time'))
   const usual = USUAL_YEARS.find(([name, least, most]) => name === timeframe && mean >= least && mean <= most)
-  const name = basename(path, extname(path))
-    .toLowerCase()
-    .replace(/[^a-z0-9._-]+/g, '-')
-    .replace(/^[^a-z0-9]+/, '')
-    .slice(0, 64)
   return {
-    name: name || 'market',
+    name: nameOfFile(path) ?? 'market',
     source: `{ kind: file, path: ${JSON.stringify(relative(folder, path))} }`,
     timeframe,
     periods: usual?.[3] ?? Math.round(mean),
@@ -67,7 +63,7 @@ const marketConfig = ({
   periods,
 }: Found): string => `# A model for ${name}. Run it: sluice run -c sluice.yaml
 # Every key but data and label has a default; sluice config show -c sluice.yaml shows them all.
-name: ${name}
+name: ${JSON.stringify(name)}
 seed: 42                         # equal seeds give equal models, bit for bit
 task: binary
 

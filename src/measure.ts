@@ -1,7 +1,7 @@
 // The commands that measure what is in files: no config, no home.
 import { resolve } from 'node:path'
 import { dataError, usageError } from './base/errors.ts'
-import { findColumn, numbers } from './base/table.ts'
+import { findColumn, numbers, type Table } from './base/table.ts'
 import { isoTime } from './base/time.ts'
 import type { Act } from './command.ts'
 import * as show from './show.ts'
@@ -16,7 +16,7 @@ export const backtest: Act = async options => {
     })
   const bars = { time: numbers(candles, 'time'), open: numbers(candles, 'open'), close: numbers(candles, 'close') }
   const given = await readColumns(resolve(String(options.signals)))
-  const signal = alignSignals(bars.time, numbers(given, 'time'), numbers(given, 'signal'))
+  const signal = alignSignals(bars.time, await signalTimes(given), numbers(given, 'signal'))
   const parsed = prove.backtestSchema.safeParse({
     fill: options.fill,
     fee: options.fee,
@@ -48,6 +48,21 @@ export const backtest: Act = async options => {
     exit_time: isoTime(trade.exit_time),
   }))
   return { json: { metrics: result.metrics, trades, benchmark }, text: show.backtested(result.metrics, benchmark) }
+}
+
+/** Times of the signals in UTC ms; epoch numbers in any unit, as candles have them. */
+async function signalTimes(signals: Table): Promise<Float64Array> {
+  const { epochTimes } = await import('./data/timestamp.ts')
+  const given = numbers(signals, 'time')
+  const times = findColumn(signals, 'time')!.type === 'time' ? given : epochTimes(given)
+  if (times) return times
+  throw dataError(
+    'SIGNAL_TIME',
+    'the times of the signals are numbers that are not all seconds, milliseconds, microseconds or nanoseconds',
+    {
+      next: 'write them as the candles do, or as 2020-01-31T00:00:00Z',
+    },
+  )
 }
 
 /** One signal a bar: by time; a bar without one is flat, a signal without a bar is refused. */

@@ -8,8 +8,8 @@ import { isoTime } from './base/time.ts'
 import { type Act, inHome, type Options, trustedIn } from './command.ts'
 import * as show from './show.ts'
 
-export const report: Act = (options, surroundings) =>
-  inHome(options, surroundings, async context => {
+export const report: Act = (options, caller) =>
+  inHome(options, caller, async context => {
     const { run } = await runRow(String(options.run), context)
     const { runFolder } = await import('./publish.ts')
     const data = join(runFolder(context.home, run.id), 'report.json')
@@ -25,8 +25,8 @@ export const report: Act = (options, surroundings) =>
     return { json: { path }, text: path }
   })
 
-export const listRuns: Act = (options, surroundings) =>
-  inHome(options, surroundings, async context => {
+export const listRuns: Act = (options, caller) =>
+  inHome(options, caller, async context => {
     const runs = (await runRows(context)).map(show.runSummary)
     return {
       json: { runs },
@@ -43,8 +43,8 @@ export const listRuns: Act = (options, surroundings) =>
     }
   })
 
-export const showRun: Act = (options, surroundings) =>
-  inHome(options, surroundings, async context => {
+export const showRun: Act = (options, caller) =>
+  inHome(options, caller, async context => {
     const { run, steps } = await runRow(String(options.run), context)
     const json = {
       ...show.runSummary(run),
@@ -58,8 +58,8 @@ export const showRun: Act = (options, surroundings) =>
 
 const parse = (text: string | null): unknown => (text === null ? null : JSON.parse(text))
 
-export const listModels: Act = (options, surroundings) =>
-  inHome(options, surroundings, async context => {
+export const listModels: Act = (options, caller) =>
+  inHome(options, caller, async context => {
     const { listVersions } = await import('./registry/versions.ts')
     const models = await listVersions(context.database, options.name as string | undefined)
     const shown = models.map(({ created, aliases, digest, ...rest }) => ({
@@ -71,8 +71,8 @@ export const listModels: Act = (options, surroundings) =>
     return { json: { models }, text: shown.length ? show.table(shown) : 'no models yet' }
   })
 
-export const showModel: Act = (options, surroundings) =>
-  inHome(options, surroundings, async context => {
+export const showModel: Act = (options, caller) =>
+  inHome(options, caller, async context => {
     const { history, resolveVersion } = await import('./registry/versions.ts')
     const { manifest, ...row } = await resolveVersion(context.database, String(options.model))
     const moves = await history(context.database, row.name)
@@ -81,8 +81,8 @@ export const showModel: Act = (options, surroundings) =>
     return { json: { models: [json] }, text: stringify(json).trimEnd() }
   })
 
-export const promoteModel: Act = (options, surroundings) =>
-  inHome(options, surroundings, async context => {
+export const promoteModel: Act = (options, caller) =>
+  inHome(options, caller, async context => {
     const { parseSpec, promote, resolveVersion } = await import('./registry/versions.ts')
     const spec = parseSpec(String(options.model))
     const { name, version } = await resolveVersion(context.database, String(options.model))
@@ -107,8 +107,8 @@ function reasonFor({ reason, force }: Options): string {
   return String(reason ?? 'promoted by hand')
 }
 
-export const rollbackModel: Act = (options, surroundings) =>
-  inHome(options, surroundings, async context => {
+export const rollbackModel: Act = (options, caller) =>
+  inHome(options, caller, async context => {
     const { rollback } = await import('./registry/versions.ts')
     const [name, alias] = [String(options.name), String(options.alias)]
     const moved = await rollback(context.database, name, { alias, reason: 'rolled back by hand', now: context.now() })
@@ -118,8 +118,8 @@ export const rollbackModel: Act = (options, surroundings) =>
     }
   })
 
-export const verifyModel: Act = (options, surroundings) =>
-  inHome(options, surroundings, async context => {
+export const verifyModel: Act = (options, caller) =>
+  inHome(options, caller, async context => {
     const { resolveVersion } = await import('./registry/versions.ts')
     const { openRegistered } = await import('./registry/bundle.ts')
     const { trustedKeys } = await import('./registry/keys.ts')

@@ -1,5 +1,6 @@
 // What a command prints for a person: short tables, one fact a line. The same facts are in its JSON.
 import type { Row } from './base/database.ts'
+import { isoTime } from './base/time.ts'
 import type { IngestResult } from './data/ingest.ts'
 import type { RunResult } from './pipeline.ts'
 import type { Check } from './prove/audit.ts'
@@ -212,7 +213,7 @@ export const audited = (checks: Check[]): string =>
 export const examined = (checks: { name: string; ok: boolean; detail: string; fix: string | null }[]): string =>
   table(checks.map(({ name, ok, detail, fix }) => ({ check: name, ok: ok ? 'ok' : 'FAIL', detail, fix: fix ?? '' })))
 
-const iso = (time: number | null): string | null => (time === null ? null : new Date(time).toISOString())
+const iso = (time: number | null): string | null => (time === null ? null : isoTime(time))
 
 export function runSummary({
   id,

@@ -105,6 +105,7 @@ describe('a problem', () => {
     ['a number out of range', withKey('seed: -1'), /^f\.yaml:4:7: seed: .*>=0/],
     ['a task that is none', withKey('task: ranking'), /^f\.yaml:4:7: task: /],
     ['a name that is none', withKey('name: ../x'), /^f\.yaml:4:7: name: /],
+    ['a name with two points', withKey('name: a..b'), /^f\.yaml:4:7: name: .*holds no \.\.$/],
     ['a label that is none', SMALLEST.replace('touch', 'tuch'), /^f\.yaml:3:16: label\.kind: /],
     ['a missing key', SMALLEST.replace(/^label.*\n/m, ''), /^f\.yaml:1:1: label/],
     ['a missing key deep down', SMALLEST.replace('horizon: 5, ', ''), 'f.yaml:3:8: label.horizon is missing (number)'],

@@ -14,13 +14,11 @@ import {
 } from 'node:fs'
 import { basename, dirname, join, resolve, sep } from 'node:path'
 import { SluiceError, usageError } from './errors.ts'
-
-const NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/
+import { isName, NAME_RULE } from './name.ts'
 
 /** A name that may become part of a path. */
 export function checkName(name: string, what: string): string {
-  if (!NAME.test(name) || name.includes('..'))
-    throw usageError('NAME', `${what} ${JSON.stringify(name)} must match ${NAME.source}, without '..'`)
+  if (!isName(name)) throw usageError('NAME', `${what} ${JSON.stringify(name)} is none: ${NAME_RULE}`)
   return name
 }
 

@@ -33,7 +33,7 @@ export interface Engine {
 }
 
 export interface EngineEvent {
-  event: 'progress' | 'checkpoint' | 'warning'
+  event: 'progress' | 'warning'
   step?: number
   of?: number
   metrics?: Record<string, number | null>

@@ -1,5 +1,6 @@
 // The `data` section of the config, and the words of the candle contract. Light: nothing here opens a file.
 import { z } from 'zod'
+import { isName, NAME_RULE } from '../base/name.ts'
 import { isTimeframe } from '../base/time.ts'
 
 /** Columns of a candle table, in their order; `symbol` only where the source has it. */
@@ -29,10 +30,7 @@ export const FAULTS = [
 export type Fault = (typeof FAULTS)[number]
 export const faultNumber = (fault: Fault): number => FAULTS.indexOf(fault)
 
-const name = z
-  .string()
-  .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'a name has lower-case letters, digits, ".", "_", "-", at most 64')
-  .refine(text => !text.includes('..'), 'a name holds no ".."')
+export const nameSchema = z.string().refine(isName, NAME_RULE)
 
 const timeframe = z
   .string()
@@ -115,7 +113,7 @@ const simulatedSource = z.strictObject({
 export const sourceConfig = z.discriminatedUnion('kind', [fileSource, simulatedSource])
 
 export const dataConfig = z.strictObject({
-  table: name.optional().describe('default: the name of the config'),
+  table: nameSchema.optional().describe('default: the name of the config'),
   schema: z.literal('candles', 'only candles: columns of your own are not supported yet').default('candles'),
   source: sourceConfig,
   timeframe: timeframe.optional().describe('length of a bar; default: the most frequent step'),

@@ -28,6 +28,13 @@ export function unitOf(value: number): Unit | undefined {
   return size < 1e11 ? 's' : size < 1e14 ? 'ms' : size < 1e17 ? 'us' : 'ns'
 }
 
+/** Epoch numbers of one column in UTC ms; undefined where they do not speak for one unit. */
+export function epochTimes(values: Float64Array): Float64Array | undefined {
+  const units = new Set(Array.from(values, unitOf))
+  const [unit] = units
+  return units.size === 1 && unit ? values.map(value => epochMs(value, unit)) : undefined
+}
+
 /**
  * Reads a time cell: YYYY-MM-DD (also with / or .), then optionally T or a space, HH:MM[:SS[.fraction]] and Z, UTC or an offset;
  * YYYYMMDD[ HHMMSS]; or an epoch number. Day-first and month-first dates are ambiguous and never guessed.

@@ -182,7 +182,7 @@ function position(n: number, of?: string): Feature {
 
 /** Mean of the last n of a part. */
 function averaged(part: Feature, n: number): Feature {
-  const shape = { name: `${part.name}_sma_${n}`, reads: [part.name], parts: [part], warmup: n - 1, size: sumSize(n) }
+  const shape = { name: `${part.name}|sma_${n}`, reads: [part.name], parts: [part], warmup: n - 1, size: sumSize(n) }
   return feature(shape, (state, [x], out) => rollingMean(state, n, x, out))
 }
 

@@ -9,7 +9,7 @@ export interface Feature {
   name: string
   /** Columns of the table, names of other features or of `parts`; `time` is the bar's opening, epoch ms. */
   reads: string[]
-  /** Features that stand in no table: steps on the way to this one, computed once for all that have a part of that name (#...). */
+  /** Features that stand in no table: steps on the way to this one, computed once for all that have a part of that name: #..., with a | before a further step. */
   parts: Feature[]
   /** Rows before the first value: of its own, or, as makeFeatures gives it, with those of what it reads. A lower bound for higher timeframes. */
   warmup: number

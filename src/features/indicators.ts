@@ -49,7 +49,7 @@ export function macd(spec: Series & { fast: number; slow: number; signal: number
   const name = prefixed(of, `macd_${fast}_${slow}_${signal}_${output}`)
   const line = macdLine(fast, slow, of)
   const mean = feature(
-    { name: `${line.name}_ema_${signal}`, reads: [line.name], parts: [line], warmup: signal - 1, size: smoothSize },
+    { name: `${line.name}|ema_${signal}`, reads: [line.name], parts: [line], warmup: signal - 1, size: smoothSize },
     (state, [x], out) => exponential(state, signal, x, out),
   )
   if (output === 'signal') return publish(mean, name)

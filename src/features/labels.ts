@@ -12,7 +12,7 @@ export const labelSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('direction'), horizon }),
   z.strictObject({ kind: z.literal('forward_return'), horizon }),
   z.strictObject({ kind: z.literal('triple_barrier'), horizon, up: distance, down: distance.lt(1) }),
-  z.strictObject({ kind: z.literal('column'), name: z.string().min(1), horizon: horizon.optional() }),
+  z.strictObject({ kind: z.literal('column'), name: z.string().min(1), horizon }),
 ])
 
 export type LabelConfig = z.infer<typeof labelSchema>
@@ -26,7 +26,7 @@ export interface Label {
 
 /** The label of every row; windows are inclusive: with horizon h, row t is told by the closes of t + 1 .. t + h. */
 export function computeLabel(table: Table, spec: LabelConfig): Label {
-  const ahead = spec.horizon ?? 0
+  const ahead = spec.horizon
   const source = numbers(table, spec.kind === 'column' ? spec.name : 'close')
   const values = new Float64Array(table.rows)
   for (const rows of rowsBySymbol(table).values()) {

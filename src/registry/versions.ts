@@ -161,15 +161,10 @@ export async function rollback(
   })
 }
 
-/** Every move of an alias, oldest first. */
-export async function history(database: Database, name: string, alias = CHAMPION): Promise<AliasMove[]> {
-  return database
-    .selectFrom('alias_moves')
-    .selectAll()
-    .where('model', '=', name)
-    .where('alias', '=', alias)
-    .orderBy('id')
-    .execute()
+/** Every move of a model's aliases, or of one of them, oldest first. */
+export async function history(database: Database, name: string, alias?: string): Promise<AliasMove[]> {
+  const moves = database.selectFrom('alias_moves').selectAll().where('model', '=', name).orderBy('id')
+  return (alias === undefined ? moves : moves.where('alias', '=', alias)).execute()
 }
 
 /** The chain of versions that replaced each other; going back to one of them forgets those that came after it. */

@@ -4,7 +4,7 @@ import { isIPv4 } from 'node:net'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { SluiceError, usageError } from '../base/errors.ts'
 
-export type Permission = 'public' | 'predict' | 'metrics' | 'admin'
+export type Permission = 'public' | 'predict' | 'metrics'
 
 declare module 'fastify' {
   interface FastifyContextConfig {

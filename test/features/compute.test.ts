@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { sliceRows, type Table } from '../../src/base/table.ts'
 import { parseTimeframe } from '../../src/base/time.ts'
-import { defaultFeatures, expandFeatures, makeFeatures } from '../../src/features/catalog.ts'
+import { defaultFeatures, expandFeatures, type FeatureSpec, makeFeatures } from '../../src/features/catalog.ts'
 import { computeFeatures } from '../../src/features/compute.ts'
 import { bits, candles, table } from './series.ts'
 
@@ -46,6 +46,18 @@ describe('computeFeatures', () => {
     expect(named.get('ratio')!.at(-1)).toBeCloseTo(6 / 5 - 3.5, 12)
     expect(columns[0]).toBe(named.get('ratio'))
     expect([...named.get('close')!]).toEqual([...close])
+  })
+
+  it('shares only steps that are the same, whatever a feature of the user is called', () => {
+    const specs: FeatureSpec[] = [
+      { kind: 'stoch', k: 2, smooth: 3, d: 1, output: 'k' },
+      { kind: 'expr', name: 'position_2', expr: 'volume * 2' },
+      { kind: 'sma', n: 3, of: 'position_2' },
+    ]
+    const close = Float64Array.of(1, 2, 3, 4, 5, 6)
+    const candles = table({ open: close, high: close, low: close, close, volume: close, time: close })
+    const [, , mean] = computeFeatures(candles, makeFeatures(specs, day, COLUMNS)).columns
+    expect([...mean].slice(2)).toEqual([4, 6, 8, 10])
   })
 
   it('goes on from a snapshot as if it had never stopped, and leaves the snapshot as it was', () => {

@@ -104,14 +104,8 @@ describe('a column', () => {
       NONE,
     ])
   })
-  it('without a horizon looks at nothing ahead', () => {
-    expect(computeLabel(table(columns), { kind: 'column', name: 'target' })).toEqual({
-      values: columns.target,
-      horizon: 0,
-    })
-  })
   it('that does not exist or holds text is refused', () => {
-    expect(() => computeLabel(table(columns), { kind: 'column', name: 'y' })).toThrow('no column y')
+    expect(() => computeLabel(table(columns), { kind: 'column', name: 'y', horizon: 1 })).toThrow('no column y')
   })
 })
 
@@ -121,6 +115,7 @@ it('a horizon longer than the data leaves no label', () => {
 
 it.each([
   [{ kind: 'touch', horizon: 5 }, ['threshold']],
+  [{ kind: 'column', name: 'y' }, ['horizon']],
   [{ kind: 'touch', horizon: 0, threshold: 0.01 }, ['horizon']],
   [{ kind: 'triple_barrier', horizon: 5, up: 0.1, down: 1 }, ['down']],
   [{ kind: 'rise', horizon: 5 }, ['kind']],
