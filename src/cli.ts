@@ -15,6 +15,8 @@ export async function main(argv: string[]): Promise<void> {
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
     process.exitCode = error.exitCode === 0 ? 0 : EXIT.usage
+    if (error.exitCode !== 0 && argv.includes('--json'))
+      writeError({ code: 'USAGE', message: error.message.replace(/^error: /, '') })
   }
 }
 
@@ -22,6 +24,7 @@ function buildProgram(): Command {
   const program = new Command('sluice')
     .description('From raw candles to a model that has earned its place in production.')
     .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'error USAGE: ')) })
     .showHelpAfterError('(add --help for the options)')
 
   const add = (
@@ -29,9 +32,9 @@ function buildProgram(): Command {
     signature: string,
     description: string,
     name: keyof typeof Commands,
-    { config = false } = {},
+    { config = false, isDefault = false } = {},
   ) => {
-    const made = parent.command(signature).description(description)
+    const made = parent.command(signature, { isDefault }).description(description)
     if (config) made.requiredOption('-c, --config <file>', 'the YAML file')
     made
       .option('--set <key=value>', 'overrides a key of the config; may be repeated', collect, [])
@@ -89,11 +92,11 @@ function buildProgram(): Command {
     .option('--out <file>', 'where to write it')
 
   const runs = program.command('runs').description('what has been run')
-  add(runs, 'list', 'newest first', 'listRuns')
+  add(runs, 'list', 'newest first', 'listRuns', { isDefault: true })
   add(runs, 'show', 'one run with its steps', 'showRun').argument('<run>')
 
   const models = program.command('models').description('registered versions and their aliases')
-  add(models, 'list', 'every version', 'listModels').argument('[name]')
+  add(models, 'list', 'every version', 'listModels', { isDefault: true }).argument('[name]')
   add(models, 'show', 'manifest of one version', 'showModel').argument('<model>', 'name, name@version or name@alias')
   add(models, 'promote', 'moves an alias to a version', 'promoteModel')
     .argument('<model>', 'name@version')
@@ -118,7 +121,7 @@ function buildProgram(): Command {
 
   const engine = program.command('engine').description("the engine's Python environment")
   add(engine, 'install', 'installs a group of dependencies', 'installEngine').argument('<group>', 'core, dev')
-  add(engine, 'check', 'is it there, and which versions', 'checkEngine')
+  add(engine, 'check', 'is it there, and which versions', 'checkEngine', { isDefault: true })
   return program
 }
 
@@ -168,9 +171,10 @@ function explain(error: unknown, { json }: Options): number {
   const code = known?.code ?? 'UNEXPECTED'
   process.stderr.write(`error ${code}: ${messageOf(error)}\n${known?.next ? `next: ${known.next}\n` : ''}`)
   if (!known) process.stderr.write('this is a fault of sluice, not of your input\n')
-  if (json)
-    process.stdout.write(
-      `${JSON.stringify({ error: { code, message: messageOf(error), next: known?.next, detail: known?.detail } })}\n`,
-    )
+  if (json) writeError({ code, message: messageOf(error), next: known?.next, detail: known?.detail })
   return known?.exit ?? EXIT.unexpected
+}
+
+const writeError = (error: { code: string; message: string; next?: string; detail?: unknown }): void => {
+  process.stdout.write(`${JSON.stringify({ error })}\n`)
 }

@@ -161,8 +161,9 @@ function resolvePaths(config: Parsed, folder: string): { keys: string[]; value: 
 
 type Issue = z.core.$ZodIssue
 
-/** Of a union that matched nothing, the issues of the option that came closest; any other issue as it is. */
+/** Of a union that matched nothing, the issues of the option that came closest; of unknown keys, one each; any other issue as it is. */
 function flatten(issue: Issue): Issue[] {
+  if (issue.code === 'unrecognized_keys') return issue.keys.map(key => ({ ...issue, keys: [key] }))
   if (issue.code !== 'invalid_union' || !issue.errors.length) return [issue]
   const depth = (issues: Issue[]) => Math.max(0, ...issues.map(({ path }) => path.length))
   const best = issue.errors.reduce((a, b) => (depth(b) > depth(a) ? b : a))
@@ -172,25 +173,38 @@ function flatten(issue: Issue): Issue[] {
 function describe(issue: Issue): string {
   const where = issue.path.join('.')
   if (issue.code === 'unrecognized_keys')
-    return issue.keys.map(key => `unknown key ${[...issue.path, key].join('.')}${didYouMean(key)}`).join('; ')
+    return `unknown key ${[...issue.path, issue.keys[0]].join('.')}${didYouMean(issue.path, issue.keys[0])}`
   if (issue.code === 'invalid_type' && issue.message.includes('received undefined'))
     return `${where} is missing (${issue.expected})`
   return where ? `${where}: ${issue.message}` : issue.message
 }
 
-let known: string[] | undefined
+type JsonSchema = { [key: string]: unknown }
 
-function didYouMean(key: string): string {
-  known ??= keysOf(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }))
-  const close = nearest(key, known)
+function didYouMean(path: PropertyKey[], key: string): string {
+  const whole = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonSchema
+  const places = path.reduce<JsonSchema[]>((nodes, step) => nodes.flatMap(node => below(node, step)), [whole])
+  const close = nearest(key, places.flatMap(keysOf)) ?? nearest(key, allKeys(whole))
   return close ? `; did you mean ${close}?` : ''
 }
 
-function keysOf(node: unknown): string[] {
-  if (!node || typeof node !== 'object') return []
-  const own = 'properties' in node ? Object.keys(node.properties as object) : []
-  return [...own, ...Object.values(node).flatMap(keysOf)]
-}
+/** A schema and, where it is one of several, each of those. */
+const options = (node: JsonSchema): JsonSchema[] => [
+  node,
+  ...['anyOf', 'oneOf', 'allOf'].flatMap(of => ((node[of] as JsonSchema[] | undefined) ?? []).flatMap(options)),
+]
+
+/** What a key or a list's index leads to. */
+const below = (node: JsonSchema, step: PropertyKey): JsonSchema[] =>
+  options(node).flatMap(({ properties, items }) => {
+    const next = typeof step === 'number' ? items : (properties as JsonSchema | undefined)?.[String(step)]
+    return next ? [next as JsonSchema] : []
+  })
+
+const keysOf = (node: JsonSchema): string[] => options(node).flatMap(({ properties }) => Object.keys(properties ?? {}))
+
+const allKeys = (node: unknown): string[] =>
+  node && typeof node === 'object' ? [...keysOf(node as JsonSchema), ...Object.values(node).flatMap(allKeys)] : []
 
 /** Where in the text an issue lies: the unknown key itself, else the value, else the nearest parent that is there. */
 function offsetOf(document: Document, issue: { path: PropertyKey[]; keys?: string[] }): number | undefined {

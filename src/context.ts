@@ -45,9 +45,9 @@ export function openContext({ home, env, signal, quiet }: Surroundings): Context
 }
 
 /** The interpreter that SLUICE_PYTHON names, else that of the installed environment. */
-export const enginePython = (env: Environment): string => env.SLUICE_PYTHON ?? pythonOf(cacheFolder(env))
+export const enginePython = (env: Environment): string => env.SLUICE_PYTHON || pythonOf(cacheFolder(env))
 
-export const cacheFolder = (env: Environment): string => join(env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'sluice')
+export const cacheFolder = (env: Environment): string => join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'sluice')
 
 /** --home, else SLUICE_HOME, else `.sluice` beside the config, else the nearest `.sluice` upwards. */
 export function findHome({ home, config, env }: { home?: string; config?: string; env: Environment }): string {

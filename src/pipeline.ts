@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Context } from './base/context.ts'
-import { dataError } from './base/errors.ts'
+import { dataError, messageOf } from './base/errors.ts'
 import { failRun, finishRun, type Run, startRun, step } from './base/runs.ts'
 import type { Config, LoadedConfig } from './config.ts'
 import { type IngestResult, ingest, ingestInputs } from './data/ingest.ts'
@@ -71,6 +71,7 @@ export async function record<Result extends object>(
     await finishRun(run, 'status' in result ? (result.status as Status) : 'done', result, context)
     return result
   } catch (error) {
+    context.log.debug(`${command} failed: ${messageOf(error)}`, { run: run.id, stack: (error as Error)?.stack })
     await failRun(run, error, context)
     throw error
   }
@@ -187,7 +188,8 @@ export async function registerStage(
     engine: engineDigest(),
     dataset: dataset.digest,
     selected,
-    gates: verdict.gates,
+    backtest,
+    judged: [verdict.gates, verdict.metrics, verdict.backtest, verdict.benchmark],
     name,
     seed,
     refit,

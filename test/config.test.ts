@@ -87,6 +87,11 @@ describe('a problem', () => {
       'f.yaml:6:3: unknown key backtest.slipage; did you mean slippage?',
     ],
     [
+      'an unknown key like one of another level',
+      withKey('thresold: 1'),
+      'f.yaml:4:1: unknown key thresold; did you mean thresholds?',
+    ],
+    [
       'an unknown key in a flow map',
       withKey('split: { kind: holdout, fold: 3 }'),
       'f.yaml:4:25: unknown key split.fold; did you mean folds?',

@@ -1,9 +1,8 @@
 // Tables in files that a user names: CSV and Parquet, read with their types and written whole or not at all.
-import { randomBytes } from 'node:crypto'
-import { mkdirSync, renameSync, rmSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
-import { writeAtomic } from '../base/blobs.ts'
-import { dataError } from '../base/errors.ts'
+import { mkdirSync, rmSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { place, temporaryName, writeAtomic } from '../base/blobs.ts'
+import { dataError, usageError } from '../base/errors.ts'
 import type { Column, ColumnType, Table } from '../base/table.ts'
 import { isoTime } from '../base/time.ts'
 import { arrange, candleTable, checkValues } from './candles.ts'
@@ -153,14 +152,15 @@ function cellType(record: CsvRecord, i: number): ColumnType | undefined {
 
 /** Writes `.csv` or `.parquet`, by the name: times as ISO in CSV and ms timestamps in Parquet, numbers in their shortest exact form, missing values empty. */
 export async function writeTable(table: Table, path: string, signal?: AbortSignal): Promise<void> {
-  if (formatOf(path) === 'csv') return writeAtomic(path, csvBytes(table))
+  if (formatOf(path, {}, usageError) === 'csv') return writeAtomic(path, csvBytes(table))
   mkdirSync(dirname(path), { recursive: true })
-  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`)
+  const temporary = temporaryName(path)
   try {
     await writeParquet(table, temporary, signal)
-    renameSync(temporary, path)
-  } finally {
+    place(temporary, path)
+  } catch (error) {
     rmSync(temporary, { force: true })
+    throw error
   }
 }
 

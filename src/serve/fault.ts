@@ -19,8 +19,8 @@ const FOUND_BY_FASTIFY: Record<string, Fault> = {
     message: 'the body is larger than this server takes',
   },
   FST_ERR_CTP_INVALID_MEDIA_TYPE: { status: 415, code: 'UNSUPPORTED_MEDIA_TYPE', message: 'send application/json' },
-  FST_ERR_CTP_EMPTY_JSON_BODY: { status: 400, code: 'INVALID_JSON', message: 'the body is empty' },
-  FST_ERR_CTP_INVALID_JSON_BODY: { status: 400, code: 'INVALID_JSON', message: 'the body is no JSON' },
+  FST_ERR_CTP_EMPTY_JSON_BODY: { status: 400, code: 'INVALID_JSON', message: 'the body is empty', pointer: '' },
+  FST_ERR_CTP_INVALID_JSON_BODY: { status: 400, code: 'INVALID_JSON', message: 'the body is no JSON', pointer: '' },
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: {
     status: 400,
     code: 'BODY_LENGTH',
@@ -68,14 +68,17 @@ function ownFault({ code, message, detail }: SluiceError): Fault {
   return code in STATUS ? { status: STATUS[code], code, message } : INTERNAL
 }
 
+/** A key as a JSON pointer writes it (RFC 6901). */
+const escaped = (key: string): string => key.replaceAll('~', '~0').replaceAll('/', '~1')
+
 function schemaFault({
   keyword,
   instancePath,
   message,
   params,
 }: NonNullable<FastifyError['validation']>[number]): Fault {
-  const field = params.missingProperty ?? params.additionalProperty
-  const pointer = field === undefined ? instancePath : `${instancePath}/${field}`
+  const field = (params.missingProperty ?? params.additionalProperty) as string | undefined
+  const pointer = field === undefined ? instancePath : `${instancePath}/${escaped(field)}`
   const code = KEYWORDS[keyword] ?? 'INVALID'
   return { status: 400, code, message: `${instancePath || 'the body'} ${message}`, pointer }
 }

@@ -53,7 +53,7 @@ describeShared('bad inputs', () => {
   it.each(cases.filter(({ file }) => LATER.test(file)))(
     '$file: another format is refused by name',
     async ({ file }) => {
-      expect(await refusal(examineDirty(file))).toMatchObject({ code: 'FORMAT', fault: 'usage' })
+      expect(await refusal(examineDirty(file))).toMatchObject({ code: 'FORMAT', fault: 'data' })
     },
   )
 

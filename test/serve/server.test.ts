@@ -56,10 +56,10 @@ describe('POST /v1/predict', () => {
     })
     const [row] = rows
     const cases: [body: unknown, status: number, code: string, pointer?: string][] = [
-      ['', 400, 'INVALID_JSON'],
-      ['{"rows": [', 400, 'INVALID_JSON'],
-      ['{"rows": [{"f0": NaN}]}', 400, 'INVALID_JSON'],
-      ['{"rows": [{"__proto__": {}}]}', 400, 'INVALID_JSON'],
+      ['', 400, 'INVALID_JSON', ''],
+      ['{"rows": [', 400, 'INVALID_JSON', ''],
+      ['{"rows": [{"f0": NaN}]}', 400, 'INVALID_JSON', ''],
+      ['{"rows": [{"__proto__": {}}]}', 400, 'INVALID_JSON', ''],
       [[], 400, 'WRONG_TYPE', ''],
       ['null', 400, 'WRONG_TYPE', ''],
       [{}, 400, 'MISSING_FIELD', '/rows'],

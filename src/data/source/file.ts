@@ -1,7 +1,7 @@
 // Candles from files: a format is one file beside this one. The contract's rules are candles.ts.
 import { statSync } from 'node:fs'
 import { fileDigests } from '../../base/blobs.ts'
-import { dataError, usageError } from '../../base/errors.ts'
+import { dataError } from '../../base/errors.ts'
 import { cutCsv } from '../csv.ts'
 import { emptyRows, type Rows, type SourceContext, type Sourced, settleTimes } from '../rows.ts'
 import type { FileSource } from '../schema.ts'
@@ -40,12 +40,12 @@ function likelyRows(paths: string[]): number {
 
 export type Format = 'csv' | 'parquet'
 
-/** The format of a file by its name, unless the config says it. */
-export function formatOf(path: string, { format }: { format?: Format } = {}): Format {
+/** The format of a file by its name, unless the config says it. FORMAT is an error of the data where a file is read. */
+export function formatOf(path: string, { format }: { format?: Format } = {}, refuse = dataError): Format {
   if (format) return format
   if (/\.(csv|txt|tsv)(\.gz)?$/i.test(path)) return 'csv'
   if (/\.(parquet|pq)$/i.test(path)) return 'parquet'
-  throw usageError('FORMAT', `${path} is neither .csv (.csv.gz) nor .parquet`, {
+  throw refuse('FORMAT', `${path} is neither .csv (.csv.gz) nor .parquet`, {
     next: 'give it one of these names; a config can say format: csv or parquet instead',
   })
 }
