@@ -137,7 +137,7 @@ export function selectStage(
 ): Promise<Selected> {
   const { thresholds, select, backtest } = config
   const fits = trained.map(({ id, fits }) => [id, fits.map(({ digest }) => digest)])
-  const inputs = { version: 1, dataset: dataset.digest, fits, thresholds, select, backtest }
+  const inputs = { version: 2, dataset: dataset.digest, fits, thresholds, select, backtest }
   return step(run, 'select', inputs, () => choose(dataset, trained, { thresholds, select, backtest }, context), context)
 }
 
@@ -150,7 +150,7 @@ export function gateStage(
   run: Run,
   context: Context,
 ): Promise<Verdict> {
-  const inputs = { version: 1, engine: engineDigest(), dataset: dataset.digest, selected, gates, backtest, seed }
+  const inputs = { version: 2, engine: engineDigest(), dataset: dataset.digest, selected, gates, backtest, seed }
   const series = {
     symbols: table.symbols.length ? table.symbols : [table.table],
     timeframe: table.timeframe ?? 'irregular',

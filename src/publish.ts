@@ -70,7 +70,7 @@ async function testPart({ dataset, verdict, selected, config }: Story) {
   if (!test.length) return null
   const { bars, label } = await readPart(dataset, test)
   const p = (await probabilities(verdict.proven, dataset.classes.length)).subarray(size(folds.at(-1)!.valid))
-  const options = fixedYear(config.backtest, bars)
+  const options = fixedYear(config.backtest, dataset)
   const ours = backtest(bars, signals(p, selected.selected.threshold, options.mode), options)
   return { bars, label, p, ours, market: buyAndHold(bars, options) }
 }
@@ -85,10 +85,9 @@ async function predictionTable({ dataset, trained, selected, verdict, config }: 
   const proven = (await probability(dataset, verdict.proven)).subarray(size(folds.at(-1)!.valid))
   if (test.length) blocks.push({ part: 'test', fold: folds.length - 1, ranges: test, p: proven })
 
-  const columns = await readDataset(dataset)
+  const { time, label, symbol } = await readDataset(dataset)
   const rows = blocks.flatMap(({ ranges }) => [...indices(ranges)])
-  const take = (name: string) => Float64Array.from(rows, row => (columns.get(name) as Float64Array)[row])
-  const symbol = columns.get('symbol') as string[] | undefined
+  const take = (values: Float64Array) => Float64Array.from(rows, row => values[row])
   const each = <T>(value: (block: (typeof blocks)[number], i: number) => T) =>
     blocks.flatMap(block => Array.from(block.p, (_, i) => value(block, i)))
   const { threshold } = selected.selected
@@ -96,11 +95,11 @@ async function predictionTable({ dataset, trained, selected, verdict, config }: 
   return {
     rows: rows.length,
     columns: [
-      { name: 'time', type: 'time', values: take('time') },
+      { name: 'time', type: 'time', values: take(time) },
       { name: 'symbol', type: 'string', values: rows.map(row => symbol?.[row] ?? null) },
       { name: 'part', type: 'string', values: each(({ part }) => part) },
       { name: 'fold', type: 'number', values: Float64Array.from(each(({ fold }) => fold)) },
-      { name: 'y', type: 'number', values: take('label') },
+      { name: 'y', type: 'number', values: take(label) },
       { name: 'p', type: 'number', values: Float64Array.from(each(({ p }, i) => p[i])) },
       { name: 'signal', type: 'number', values: Float64Array.from(acted) },
     ],
@@ -171,7 +170,12 @@ async function reportData(story: Story, test: Test | null, context: Context): Pr
     leaderboard: selected.leaderboard,
     grid: selected.grid,
     folds: selected.folds,
-    test: test && { time: [...test.bars.time], equity: [...test.ours.equity], benchmark: [...test.market.equity] },
+    test: test && {
+      cash: config.backtest.cash,
+      time: [...test.bars.time],
+      equity: [...test.ours.equity],
+      benchmark: [...test.market.equity],
+    },
     calibration: test ? calibration(test.p, test.label) : [],
     importances: proven.importances,
     verdict: {

@@ -4,8 +4,9 @@ import { isoTime } from './base/time.ts'
 import type { IngestResult } from './data/ingest.ts'
 import type { RunResult } from './pipeline.ts'
 import type { Check } from './prove/audit.ts'
+import type { Figures } from './prove/metrics.ts'
+import { differing, parameters } from './prove/search.ts'
 
-type Figures = Record<string, number | null>
 type Cell = string | number | boolean | null | undefined
 
 /** Rows as aligned columns, numbers to the right. */
@@ -123,22 +124,12 @@ export function trained(candidates: Judged[], names = ['roc_auc', 'log_loss', 'b
     candidates.map(({ id, kind, params, metrics }) => ({
       candidate: id,
       ...pick(metrics, names),
-      parameters: differing({ kind, params }, candidates),
+      parameters: parameters(differing({ kind, params }, candidates)),
     })),
   )
 }
 
 const pick = (values: Figures, names: string[]) => Object.fromEntries(names.map(name => [name, values[name]]))
-
-/** The parameters that tell a candidate from the others of its kind. */
-function differing({ kind, params }: Configured, candidates: Configured[]): string {
-  const varies = (name: string) =>
-    new Set(candidates.filter(other => other.kind === kind).map(other => other.params[name])).size > 1
-  return Object.entries(params)
-    .filter(([name]) => varies(name))
-    .map(([name, value]) => `${name}=${value}`)
-    .join(' ')
-}
 
 /** The verdict gate by gate beside buy-and-hold, then where everything is. */
 export function ran({
@@ -202,7 +193,7 @@ function board(leaderboard: RunResult['leaderboard']): string {
     candidate: id,
     threshold,
     ...pick(metrics, ['sharpe', 'max_drawdown', 'trades', 'roc_auc', 'log_loss']),
-    parameters: differing({ kind, params }, leaderboard),
+    parameters: parameters(differing({ kind, params }, leaderboard)),
   }))
   return table(rows)
 }

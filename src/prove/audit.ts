@@ -121,9 +121,10 @@ function knownLabels(horizon: number, table: Table, cut: number): (values: Float
   }
 }
 
-async function splitOverlap({ path, split }: Dataset): Promise<Finding> {
-  const columns = await readDataset({ path } as Dataset)
-  const [time, end] = ['time', 'end'].map(name => columns.get(name) as Float64Array)
+/** Reads the dataset's times again and trusts no order of rows or ranges. */
+export async function splitOverlap(dataset: Dataset): Promise<Finding> {
+  const { split } = dataset
+  const { time, end } = await readDataset(dataset)
   const pairs: [string, Range[], string, Range[]][] = [
     ['train', split.train, 'valid', split.valid],
     ['train', split.train, 'test', split.test],
@@ -136,8 +137,8 @@ async function splitOverlap({ path, split }: Dataset): Promise<Finding> {
   ]
   for (const [earlier, a, later, b] of pairs) {
     if (!b.length) continue
-    const first = Math.min(...Array.from(indices(b), row => time[row]))
-    const meeting = [...indices(a)].filter(row => end[row] >= first)
+    const first = indices(b).reduce((earliest, row) => Math.min(earliest, time[row]), Number.POSITIVE_INFINITY)
+    const meeting = indices(a).filter(row => end[row] >= first)
     if (meeting.length)
       return {
         ok: false,

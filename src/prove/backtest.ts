@@ -89,12 +89,7 @@ export function backtest(bars: Bars, signal: ArrayLike<number>, options: Partial
   return { metrics: measure(book, returns), trades, equity: book.equity, returns, meanPosition }
 }
 
-/** The metrics of `backtest` alone. */
-export function score(bars: Bars, signal: ArrayLike<number>, options: Partial<BacktestOptions> = {}): BacktestMetrics {
-  return scorer(bars, options)(signal)
-}
-
-/** `score` for many signals on the same bars, which are checked once: the fast path of a grid. */
+/** The metrics of `backtest` alone, for many signals on the same bars, which are checked once: the fast path of a grid. */
 export function scorer(
   bars: Bars,
   options: Partial<BacktestOptions> = {},
@@ -114,11 +109,12 @@ export function buyAndHold(bars: Bars, options: Partial<BacktestOptions> = {}): 
   return backtest(bars, new Int8Array(bars.close.length).fill(1), { ...options, mode: 'long' })
 }
 
-/** The mean bars per year (365.25 days) of the table; NaN with fewer than two bars. */
-export function periodsPerYear(time: Float64Array): number {
-  const n = time.length
-  return n < 2 ? Number.NaN : (n - 1) / ((time[n - 1] - time[0]) / (365.25 * DAY))
-}
+/** The mean bars per year (365.25 days); NaN with fewer than two bars. */
+export const periodsPerYear = (time: Float64Array): number => barsPerYear(time.length, time[0], time[time.length - 1])
+
+/** `periodsPerYear` of `bars` bars from the time `from` to the time `to`. */
+export const barsPerYear = (bars: number, from: number, to: number): number =>
+  bars < 2 ? Number.NaN : (bars - 1) / ((to - from) / (365.25 * DAY))
 
 /** The one open position, the cash beside it, and what the figures are made of. */
 interface Book {
@@ -144,7 +140,7 @@ interface Book {
   changes: number
 }
 
-/** The one loop behind backtest() and score(); trades are kept only when there is a list for them. */
+/** The one loop behind backtest() and scorer(); trades are kept only when there is a list for them. */
 function trade(
   bars: Bars,
   signal: ArrayLike<number>,

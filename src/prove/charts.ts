@@ -18,6 +18,8 @@ const FONT = { fontFamily: 'system-ui, sans-serif', fontSize: 13, lineHeight: 16
 const OVER = { ...FONT, textBorderColor: 'var(--paper)', textBorderWidth: 4 }
 
 export interface EquityCurve {
+  /** Equity before the first bar, of which all that follows is a multiple. */
+  cash: number
   /** Epoch ms, ascending. */
   time: number[]
   /** Marked at every close; all three have equal length, at least one bar. */
@@ -25,11 +27,11 @@ export interface EquityCurve {
   benchmark: number[]
 }
 
-/** Equity as a multiple of its start above, drawdown in percent below, each beside buy-and-hold. */
-export function drawEquity({ time, equity, benchmark }: EquityCurve): Drawing {
+/** Equity as a multiple of the starting cash above, drawdown in percent below, each beside buy-and-hold. */
+export function drawEquity({ cash, time, equity, benchmark }: EquityCurve): Drawing {
   const lines = [
-    { name: 'buy and hold', color: 'var(--benchmark)', values: multiples(benchmark), width: 1.2, shade: 0 },
-    { name: 'strategy', color: 'var(--strategy)', values: multiples(equity), width: 1.8, shade: 0.18 },
+    { name: 'buy and hold', color: 'var(--benchmark)', values: multiples(benchmark, cash), width: 1.2, shade: 0 },
+    { name: 'strategy', color: 'var(--strategy)', values: multiples(equity, cash), width: 1.8, shade: 0.18 },
   ]
   const value = lines.map(({ name, color, values, width }) =>
     named(curve(thin(time, values, MOST_POINTS), color, width), `${name}\n${values.at(-1)!.toFixed(2)}×`),
@@ -159,13 +161,13 @@ export function thin(x: ArrayLike<number>, y: ArrayLike<number>, most: number): 
   return [...points, at(n - 1)]
 }
 
-/** Fall from the highest value so far, as a fraction <= 0. */
+/** Fall from the highest multiple so far, the start (1) included, as a fraction <= 0. */
 export function drawdown(values: Float64Array): Float64Array {
   const fall = new Float64Array(values.length)
-  let peak = -Infinity
+  let peak = 1
   for (let i = 0; i < values.length; i++) {
     peak = Math.max(peak, values[i])
-    fall[i] = peak > 0 ? values[i] / peak - 1 : 0
+    fall[i] = values[i] / peak - 1
   }
   return fall
 }
@@ -178,11 +180,7 @@ export function wilson(p: number, n: number): [low: number, high: number] {
   return [Math.max(0, middle - half), Math.min(1, middle + half)]
 }
 
-function multiples(values: number[]): Float64Array {
-  const result = new Float64Array(values.length)
-  for (let i = 0; i < values.length; i++) result[i] = values[i] / values[0]
-  return result
-}
+const multiples = (values: number[], of: number): Float64Array => Float64Array.from(values, value => value / of)
 
 /** Equal distances are equal factors once the values span more than five of them. */
 function scaleOf(lines: Float64Array[]) {

@@ -5,7 +5,7 @@ import { type Dataset, readDataset } from '../learn/dataset.ts'
 import type { Candidate, Params } from '../learn/models.ts'
 import { indices, type Range, size } from '../learn/split.ts'
 import { type Fit, probabilities, type Trained } from '../learn/train.ts'
-import { type BacktestOptions, type Bars, backtest, periodsPerYear } from './backtest.ts'
+import { type BacktestOptions, type Bars, backtest, barsPerYear } from './backtest.ts'
 import { deflatedSharpe } from './luck.ts'
 import { type Figures, metrics } from './metrics.ts'
 import { type Scored, select, signals, type Thresholds, thresholdGrid } from './select.ts'
@@ -51,7 +51,7 @@ export async function choose(
 ): Promise<Selected> {
   const blocks = dataset.split.folds.map(fold => fold.valid)
   const { bars, label } = await readPart(dataset, blocks.flat())
-  const options = fixedYear(config.backtest, bars)
+  const options = fixedYear(config.backtest, dataset)
   const thresholds = thresholdGrid(config.thresholds)
   const candidates = await Promise.all(
     trained.map(async ({ id, kind, params, fits }) => ({
@@ -147,16 +147,16 @@ export function figuresOf({ label }: Part, p: Float32Array, threshold: number): 
 
 /** Bars and labels of some rows of a dataset. */
 export async function readPart(dataset: Dataset, ranges: Range[]): Promise<Part> {
-  const columns = await readDataset(dataset)
+  const { time, open, close, label } = await readDataset(dataset)
   const rows = indices(ranges)
-  const take = (name: string) => Float64Array.from(rows, row => (columns.get(name) as Float64Array)[row])
-  return { bars: { time: take('time'), open: take('open'), close: take('close') }, label: take('label') }
+  const take = (values: Float64Array) => Float64Array.from(rows, row => values[row])
+  return { bars: { time: take(time), open: take(open), close: take(close) }, label: take(label) }
 }
 
-/** A year has as many periods on every part as on the one it is first measured on. */
-export const fixedYear = (options: BacktestOptions, bars: Bars): BacktestOptions => ({
+/** A year has as many periods on every part, even of one bar, as on the whole dataset: figures of two parts are compared. */
+export const fixedYear = (options: BacktestOptions, { rows, from, to }: Dataset) => ({
   ...options,
-  periods_per_year: options.periods_per_year ?? periodsPerYear(bars.time),
+  periods_per_year: options.periods_per_year ?? barsPerYear(rows, from, to),
 })
 
 const sliceBars = ({ time, open, close }: Bars, from: number, to: number): Bars => ({

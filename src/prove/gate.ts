@@ -6,18 +6,19 @@ import { BACKTEST_METRICS } from './backtest.ts'
 import { minimumTrackRecord, requiredSharpe, shapeOf } from './luck.ts'
 import { METRICS } from './metrics.ts'
 
-/** Figures that only a gate has: the two other guards against luck, and skill for tables. */
-const GATE_ONLY = ['excess_sharpe_probability', 'deflated_sharpe', 'skill'] as const
+/** What the chosen combination has on either part: of the backtest, of the predictions, and against luck. */
+const FIGURES = [...BACKTEST_METRICS, ...METRICS.binary, 'deflated_sharpe']
 
-const TEST_NAMES = [...new Set([...BACKTEST_METRICS, ...METRICS.binary, ...METRICS.regression, ...GATE_ONLY])]
-
-/** Every name a gate may have: of the test part, and `valid.NAME` of the validation part. */
-export const GATE_NAMES: readonly string[] = [...TEST_NAMES, ...TEST_NAMES.map(name => `valid.${name}`)]
+/** Every name a gate may have: of the test part, which alone is held against the market, and `valid.NAME` of the validation part. */
+export const GATE_NAMES = [...FIGURES, 'excess_sharpe_probability', ...FIGURES.map(name => `valid.${name}`)]
 
 const BOUND = /^\s*(>=|<=|>|<)\s*(-?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*$/i
 
+/** A bound for each name, such as `{ sharpe: '> 1.0' }`. */
+export type Gates = Record<string, string>
+
 /** Of no-skill positions 5-20 % passed the first three in a simulation; 0.3 % passed all. */
-const CANDLE_GATES: Gates = {
+export const DEFAULT_GATES: Gates = {
   sharpe: '> 1.0',
   max_drawdown: '< 0.30',
   win_rate: '> 0.50',
@@ -25,12 +26,6 @@ const CANDLE_GATES: Gates = {
   probabilistic_sharpe: '> 0.95',
   excess_sharpe_probability: '> 0.90',
 }
-
-/** Used where the config has no `gates`. */
-export const DEFAULT_GATES = { candles: CANDLE_GATES, tables: { skill: '> 0' } as Gates }
-
-/** A bound for each name, such as `{ sharpe: '> 1.0' }`. */
-export type Gates = Record<string, string>
 
 /** The `gates` section of the config; where it is given, no default gate is added. */
 export const gatesSchema = z
@@ -40,7 +35,7 @@ export const gatesSchema = z
       if (!GATE_NAMES.includes(name))
         issues.addIssue({ code: 'custom', path: [name], message: unknownGate(name, GATE_NAMES) })
   })
-  .default(() => ({ ...CANDLE_GATES }))
+  .default(() => ({ ...DEFAULT_GATES }))
 
 export interface GateResult {
   name: string
@@ -99,18 +94,23 @@ const COMPARE: Record<Operator, (value: number, limit: number) => boolean> = {
   '<=': (value, limit) => value <= limit,
 }
 
-function parseBound(bound: string): { operator: Operator; limit: number } {
+interface Bound {
+  operator: Operator
+  limit: number
+}
+
+function parseBound(bound: string): Bound {
   const match = BOUND.exec(bound)
   if (!match) throw usageError('BAD_BOUND', `${bound} is no bound; write > >= < or <= and a number, such as "> 1.0"`)
   return { operator: match[1] as Operator, limit: Number(match[2]) }
 }
 
-function unknownGate(name: string, known: readonly string[]): string {
+function unknownGate(name: string, known: string[]): string {
   const close = nearest(name, known)
   return `there is no figure ${name} to gate on${close ? `; did you mean ${close}?` : ''}`
 }
 
-/** What the words of a refusal can draw on. */
+/** What the words of a refusal can draw on where there is a test part. */
 export interface Evidence {
   /** The returns of the test part, one per bar. */
   returns: ArrayLike<number>
@@ -121,50 +121,60 @@ export interface Evidence {
 }
 
 /** For each gate that failed: by how much, and what would have to be true to pass. */
-export function explainRefusal({ gates }: Verdict, evidence: Evidence): string[] {
+export function explainRefusal({ gates }: Verdict, evidence?: Evidence): string[] {
   return gates
     .filter(({ pass }) => !pass)
     .map(gate => {
-      const remedy = gate.value === null ? whyUndefined(gate.name, evidence) : remedyFor(gate, evidence)
+      const remedy = evidence && remedyFor(gate, evidence)
       return remedy ? `${gate.reason}; ${remedy}` : `${gate.reason}`
     })
 }
 
+/** Figures of the validation part, and those that need no trade. */
+const VALIDATED = /^(valid\.|deflated_sharpe$)/
+const PREDICTED = new Set<string>(METRICS.binary)
+
+function remedyFor({ name, value, bound }: GateResult, evidence: Evidence): string | undefined {
+  // The evidence is of the test part.
+  if (VALIDATED.test(name)) return undefined
+  if (value === null) return whyUndefined(name, evidence)
+  const parsed = parseBound(bound)
+  // The words are those of the natural direction of the figure.
+  const natural = name === 'max_drawdown' ? '<' : '>'
+  return parsed.operator[0] === natural ? REMEDIES[name]?.(parsed, value, evidence) : undefined
+}
+
 function whyUndefined(name: string, { trades, returns }: Evidence): string {
-  if (trades === 0) return `there was no trade in ${returns.length} bars`
+  if (trades === 0 && !PREDICTED.has(name)) return `there was no trade in ${returns.length} bars`
   if (name === 'profit_factor') return 'no trade lost'
   if (name === 'excess_sharpe_probability') return 'the returns do not differ from holding the market'
   return 'docs/gates.md says when a figure is undefined'
 }
 
-type Remedy = (limit: number, value: number, evidence: Evidence) => string
+type Remedy = (bound: Bound, value: number, evidence: Evidence) => string
 
 /** What would have to be true. A name without a row here is explained by its shortfall alone. */
 const REMEDIES: Record<string, Remedy> = {
-  sharpe: (limit, value) =>
+  sharpe: ({ limit }, value) =>
     value > 0
       ? `it would pass with ${show(limit / value)} times the mean return at the same volatility`
       : 'the mean return is not above zero',
-  max_drawdown: limit => `equity must never stand more than ${percent(limit)} below its peak`,
-  win_rate: (limit, value, { trades }) =>
-    `${Math.round(value * trades)} of ${trades} trades won, and ${neededWins(limit, trades)} would have to`,
-  trades: (limit, value, { returns }) =>
+  max_drawdown: ({ limit }) => `equity must never stand more than ${percent(limit)} below its peak`,
+  win_rate: (bound, value, { trades }) =>
+    `${Math.round(value * trades)} of ${trades} trades won, and ${neededWins(bound, trades)} would have to`,
+  trades: ({ limit }, value, { returns }) =>
     value > 0
       ? `at this rate it takes about ${Math.ceil((limit / value) * returns.length)} bars, and there were ${returns.length}`
       : `there was no trade in ${returns.length} bars`,
-  probabilistic_sharpe: (limit, _, evidence) => trackRecord(limit, evidence),
+  probabilistic_sharpe: ({ limit }, _, evidence) => trackRecord(limit, evidence),
   excess_sharpe_probability: () => 'the returns must beat holding the market at the same mean exposure more surely',
 }
 
-function remedyFor({ name, value, bound }: GateResult, evidence: Evidence): string | undefined {
-  const { operator, limit } = parseBound(bound)
-  // The words are those of the natural direction of the figure.
-  const natural = name === 'max_drawdown' ? '<' : '>'
-  return operator[0] === natural ? REMEDIES[name]?.(limit, value as number, evidence) : undefined
+/** The fewest wins whose share passes; 1e-9 takes the rounding error out of limit x trades. */
+function neededWins({ operator, limit }: Bound, trades: number): number {
+  const wins = Math.ceil(limit * trades - 1e-9)
+  return COMPARE[operator](wins / trades, limit) ? wins : wins + 1
 }
-
-/** Without the rounding error of limit x trades; strictly more than the limit. */
-const neededWins = (limit: number, trades: number): number => Math.floor(limit * trades + 1e-9) + 1
 
 /** The minimum track record length at this Sharpe, and the Sharpe that this many bars need. */
 function trackRecord(probability: number, { returns, periodsPerYear }: Evidence): string {

@@ -15,7 +15,6 @@ export const MEANING: ReadonlyMap<string, string> = new Map(
     probabilistic_sharpe: 'probability that the true sharpe is above 0',
     deflated_sharpe: 'the same, against the best that luck would show',
     excess_sharpe_probability: 'probability of beating the market at equal exposure',
-    skill: 'gain over guessing, lower end of 95 %',
     roc_auc: '0.5 is guessing, 1 is perfect',
     log_loss: '0.693 is an even guess on two classes; lower is better',
     brier: 'mean squared error of the probability; lower is better',

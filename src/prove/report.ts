@@ -8,6 +8,7 @@ import {
   type EquityCurve,
 } from './charts.ts'
 import { MEANING } from './glossary.ts'
+import type { Figures } from './metrics.ts'
 import {
   bar,
   count,
@@ -23,7 +24,7 @@ import {
   UNDEFINED,
   when,
 } from './page.ts'
-import { describeSearch, type Metrics, parameters, type Search, TOP } from './search.ts'
+import { describeSearch, parameters, type Search, TOP } from './search.ts'
 
 export interface ReportData extends Search {
   run: string
@@ -47,8 +48,8 @@ export interface ReportData extends Search {
   rows: { train: number; valid: number; test: number; purged: number }
   refit: 'none' | 'all'
   /** Out-of-fold validation blocks of the selected candidate, in time order. */
-  folds: { index: number; from: number; to: number; rows: number; metrics: Metrics }[]
-  /** Equity and buy-and-hold at every close of the test part, from the starting cash on. */
+  folds: { index: number; from: number; to: number; rows: number; metrics: Figures }[]
+  /** Equity and buy-and-hold at every close of the test part. */
   test: EquityCurve | null
   /** Test part, 10 bins, empty ones absent. */
   calibration: CalibrationBin[]
@@ -60,8 +61,8 @@ export interface ReportData extends Search {
     explanation: string[]
     test_looks: number
   }
-  backtest: Metrics
-  benchmark: Metrics
+  backtest: Figures
+  benchmark: Figures
   lineage: { name: string; value: string }[]
   stages: { name: string; seconds: number; cached: boolean; peak_memory_mb: number | null }[]
   warnings: string[]
@@ -129,7 +130,7 @@ ${shipped} Every figure here belongs to the proven fit, which saw none of the ro
 /** The four figures that are asked for most. */
 function highlights({ backtest, metrics, benchmark }: ReportData): Html | null {
   const known = { ...metrics.test, ...backtest }
-  const names = ['total_return', 'sharpe', 'max_drawdown', 'trades', 'skill', 'roc_auc', 'log_loss', 'rmse', 'r2']
+  const names = ['total_return', 'sharpe', 'max_drawdown', 'trades', 'roc_auc', 'log_loss', 'rmse', 'r2']
   const shown = names.filter(name => known[name] !== undefined).slice(0, 4)
   const format = (name: string, value: number | null) =>
     name === 'total_return' || name === 'max_drawdown' ? percent(value) : figure(value, 2)
@@ -182,7 +183,7 @@ function equity({ test, rows }: ReportData): Html {
       'What the money would have done.',
       html`<p>${rows.test ? 'There is no backtest: these rows are not bars that could be traded.' : 'There is no test part to trade on.'}</p>`,
     )
-  const ends = [test.equity, test.benchmark].map(values => percent(values.at(-1)! / values[0] - 1))
+  const ends = [test.equity, test.benchmark].map(values => percent(values.at(-1)! / test.cash - 1))
   const says = `From ${when(test.time[0])} to ${when(test.time.at(-1)!)} the strategy returned ${ends[0]} and buy-and-hold ${ends[1]}, fees paid.`
   return section(
     'equity',

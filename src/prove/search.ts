@@ -1,9 +1,9 @@
 // What was tried and what came of it, for the report: the leader board and the heat map of thresholds.
 import { variance } from '../base/statistics.ts'
 import { expectedMaximumSharpe } from './luck.ts'
+import type { Figures } from './metrics.ts'
 import { count, extent, figure, fixed, type Html, heatMap, html, section, table, UNDEFINED } from './page.ts'
 
-export type Metrics = Record<string, number | null>
 type Params = Record<string, unknown>
 
 /** Every combination of a candidate and a threshold, and the one that was chosen. */
@@ -12,11 +12,11 @@ export interface Search {
   /** The metric of selection. */
   by: string
   /** Best threshold of each candidate, best first, on validation. */
-  leaderboard: { id: string; kind: string; params: Params; threshold: number; metrics: Metrics }[]
+  leaderboard: { id: string; kind: string; params: Params; threshold: number; metrics: Figures }[]
   /** `by` on validation, [candidate][threshold]. */
   grid: { candidates: string[]; thresholds: number[]; values: (number | null)[][] }
   /** Of the chosen one. */
-  metrics: { valid: Metrics; test: Metrics }
+  metrics: { valid: Figures; test: Figures }
 }
 
 /** The leader board and the heat map of thresholds, with a word on how much of the best figure is luck. */
@@ -35,7 +35,7 @@ export function describeSearch(data: Search): Html {
         .slice(0, TOP)
         .map(entry => [
           entry.id,
-          differing(entry, leaderboard),
+          parameters(differing(entry, leaderboard)) || 'none',
           entry.threshold,
           ...boardMetrics(data).map(name => entry.metrics[name] ?? null),
         ]),
@@ -68,13 +68,18 @@ function boardMetrics({ by, leaderboard }: Search): string[] {
   return [by, ...wanted.filter(name => name !== by)].filter(name => known.has(name)).slice(0, 6)
 }
 
+interface Configured {
+  kind: string
+  params: Params
+}
+
 /** Parameters that are not the same in every model of the kind. */
-function differing({ kind, params }: { kind: string; params: Params }, all: Search['leaderboard']): string {
+export function differing({ kind, params }: Configured, all: Configured[]): Params {
   const others = all.filter(other => other.kind === kind)
   const differ = Object.entries(params).filter(([name, value]) =>
     others.some(other => text(other.params[name]) !== text(value)),
   )
-  return differ.length ? parameters(Object.fromEntries(differ)) : 'none'
+  return Object.fromEntries(differ)
 }
 
 export const parameters = (params: Params): string =>

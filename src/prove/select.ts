@@ -5,7 +5,8 @@ import { nearest } from '../base/nearest.ts'
 import { BACKTEST_METRICS, type BacktestOptions, type Bars, periodsPerYear, scorer } from './backtest.ts'
 import { type Columns, decisions, type Figures, losses, METRICS, metrics, rankings, readBinary } from './metrics.ts'
 
-const level = z.number()
+/** A probability: a model acts at or above it. */
+const level = z.number().min(0).max(1)
 
 /** The `thresholds` section of the config: a grid, or the values themselves. */
 export const thresholdsSchema = z.union([
@@ -21,9 +22,9 @@ export const thresholdsSchema = z.union([
 
 export type Thresholds = z.infer<typeof thresholdsSchema>
 
-const BY = [...new Set<string>([...BACKTEST_METRICS, ...METRICS.binary, ...METRICS.regression])]
+const BY: string[] = [...BACKTEST_METRICS, ...METRICS.binary]
 
-/** The `select` section of the config: any figure of the backtest or of the predictions. */
+/** The `select` section of the config: any figure of the backtest or of the predictions, which are of two classes so far. */
 export const selectSchema = z.strictObject({
   by: z
     .string()

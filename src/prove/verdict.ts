@@ -49,66 +49,94 @@ export interface GateConfig {
 const PARITY_BOUND: Record<string, number> = { logistic: 1e-5 }
 const TREE_BOUND = 1e-6
 
+/** The fit that is judged, and that it is what it seems. */
+type Proof = Pick<Verdict, 'proven' | 'parity' | 'engine'>
+
+type Judgement = Omit<Verdict, keyof Proof>
+
 /** Judges the selected recipe, fitted on the last fold's training rows, on the test part. Without a test part only `valid.` gates are held. */
 export async function judgeSelected(
   dataset: Dataset,
   trained: Trained[],
-  { selected, metrics }: Selected,
+  chosen: Selected,
   config: GateConfig,
   { run, seed, series }: { run: string; seed: number; series: Series },
   context: Context,
 ): Promise<Verdict> {
+  const proof = await prove(dataset, trained, chosen, seed, context)
+  const judgement = dataset.split.test.length
+    ? await lookAtTest(dataset, chosen, proof, config, { run, ...series }, context)
+    : withoutTest(chosen, proof, config.gates)
+  return { ...judgement, ...proof }
+}
+
+/** Fits the recipe once more, exports it, and holds the three ways to read it against each other. */
+async function prove(
+  dataset: Dataset,
+  trained: Trained[],
+  { selected: { kind, params, id } }: Selected,
+  seed: number,
+  context: Context,
+): Promise<Proof> {
   const fold = dataset.split.folds.at(-1)!
-  const { test } = dataset.split
-  const { kind, params, id, threshold } = selected
-  const rows = rowsOf(params, fold, [...fold.valid, ...test])
+  const rows = rowsOf(params, fold, [...fold.valid, ...dataset.split.test])
   const proven = await fitOnce(dataset, { recipe: { kind, params, seed }, rows, export: true }, context)
   await checkReproduced(dataset, trained.find(candidate => candidate.id === id)!.fits.at(-1)!, proven)
   const parity = await measureParity(dataset, proven, kind, rows.predict)
-  const engine = await context.engine.versions()
-  const valid = Object.fromEntries(Object.entries(metrics).map(([name, value]) => [`valid.${name}`, value]))
-  if (!test.length) {
-    const gates = Object.fromEntries(Object.entries(config.gates).filter(([name]) => name.startsWith('valid.')))
-    const explanation = [
-      'there is no test part (two ratios): gates on it cannot be held, so the model is registered at most',
-    ]
-    return {
-      ...withGates(judge(valid, gates), failedParity(parity)),
-      explanation,
-      metrics: { valid: metrics, test: {} },
-      backtest: {},
-      benchmark: {},
-      proven,
-      parity,
-      test_looks: 0,
-      engine,
-    }
-  }
+  return { proven, parity, engine: await context.engine.versions() }
+}
 
+async function lookAtTest(
+  dataset: Dataset,
+  { selected, metrics }: Selected,
+  { proven, parity }: Proof,
+  config: GateConfig,
+  looker: Series & { run: string },
+  context: Context,
+): Promise<Judgement> {
+  const { test, folds } = dataset.split
   const part = await readPart(dataset, test)
-  const test_looks = await countLook({ run, ...series, from: part.bars.time[0], to: dataset.to }, context)
-  const p = (await probabilities(proven, dataset.classes.length)).subarray(size(fold.valid))
-  const options = fixedYear(config.backtest, part.bars)
-  const judged = tested(part.bars, p, threshold, options)
-  const test_metrics = figuresOf(part, p, threshold)
-  const figures = { ...test_metrics, ...judged.figures, deflated_sharpe: metrics.deflated_sharpe }
-  const verdict = withGates(judge({ ...figures, ...valid }, config.gates), failedParity(parity))
+  const test_looks = await countLook({ ...looker, from: part.bars.time[0], to: dataset.to }, context)
+  const p = (await probabilities(proven, dataset.classes.length)).subarray(size(folds.at(-1)!.valid))
+  const options = fixedYear(config.backtest, dataset)
+  const { figures, benchmark, returns, trades } = tested(part.bars, p, selected.threshold, options)
+  const predicted = figuresOf(part, p, selected.threshold)
+  const known = { ...predicted, ...figures, deflated_sharpe: metrics.deflated_sharpe, ...validated(metrics) }
+  const verdict = withGates(judge(known, config.gates), failedParity(parity))
   return {
     ...verdict,
-    explanation: explainRefusal(verdict, {
-      returns: judged.returns,
-      trades: judged.trades,
-      periodsPerYear: options.periods_per_year!,
-    }),
-    metrics: { valid: metrics, test: test_metrics },
-    backtest: judged.figures,
-    benchmark: judged.benchmark,
-    proven,
-    parity,
+    explanation: explainRefusal(verdict, { returns, trades, periodsPerYear: options.periods_per_year }),
+    metrics: { valid: metrics, test: predicted },
+    backtest: figures,
+    benchmark,
     test_looks,
-    engine,
   }
 }
+
+/** Holds the gates that need no test part. */
+export function withoutTest(
+  { metrics }: Pick<Selected, 'metrics'>,
+  { parity }: Pick<Proof, 'parity'>,
+  gates: Gates,
+): Judgement {
+  const held = Object.fromEntries(Object.entries(gates).filter(([name]) => name.startsWith('valid.')))
+  const verdict = withGates(judge(validated(metrics), held), failedParity(parity))
+  return {
+    ...verdict,
+    explanation: [
+      'there is no test part (two ratios): gates on it cannot be held, so the model is registered at most',
+      ...explainRefusal(verdict),
+    ],
+    metrics: { valid: metrics, test: {} },
+    backtest: {},
+    benchmark: {},
+    test_looks: 0,
+  }
+}
+
+/** The figures of the validation part as gates name them. */
+const validated = (metrics: Figures): Figures =>
+  Object.fromEntries(Object.entries(metrics).map(([name, value]) => [`valid.${name}`, value]))
 
 /** A verdict that holds more gates than the config's. */
 const withGates = ({ pass, gates }: Judged, more: GateResult[]): Judged => ({
@@ -163,13 +191,11 @@ async function predictOnnx(dataset: Dataset, bytes: Uint8Array, ranges: Range[])
   const model = await loadModel(bytes)
   try {
     const rows = indices(ranges)
-    const columns = await readDataset(dataset)
-    const features = new Float32Array(rows.length * dataset.features.length)
-    for (const [j, name] of dataset.features.entries()) {
-      const values = columns.get(name) as Float32Array
-      for (let i = 0; i < rows.length; i++) features[i * dataset.features.length + j] = values[rows[i]]
-    }
-    const output = await model.run(features, rows.length)
+    const { features } = await readDataset(dataset)
+    const vectors = new Float32Array(rows.length * features.length)
+    for (const [j, values] of features.entries())
+      for (let i = 0; i < rows.length; i++) vectors[i * features.length + j] = values[rows[i]]
+    const output = await model.run(vectors, rows.length)
     return Float32Array.from({ length: rows.length }, (_, i) => output[i * model.columns + model.columns - 1])
   } finally {
     await model.close()

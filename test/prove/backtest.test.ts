@@ -10,7 +10,6 @@ import {
   backtestSchema,
   buyAndHold,
   periodsPerYear,
-  score,
   scorer,
 } from '../../src/prove/backtest.ts'
 import { simulatedBars, simulatedSignal } from './series.ts'
@@ -190,7 +189,7 @@ describe('what is refused', () => {
     ['BAD_SIGNAL', bars, [1, 256, 0]],
   ])('%s', (code, series, signal) => {
     expect(codeOf(() => backtest(series, signal))).toBe(code)
-    expect(codeOf(() => score(series, signal))).toBe(code)
+    expect(codeOf(() => scorer(series)(signal))).toBe(code)
   })
 
   it('options out of range or misspelt', () => {
@@ -281,17 +280,16 @@ describe('laws', () => {
       // A power of two, so that not even the rounding differs.
       const twice = { ...bars, open: bars.open.map(p => 2 * p), close: bars.close.map(p => 2 * p) }
       const fractional = { ...options, units: 'fractional' as const }
-      expect(score(twice, signal, fractional)).toEqual(score(bars, signal, fractional))
+      expect(scorer(twice, fractional)(signal)).toEqual(scorer(bars, fractional)(signal))
     })
   })
 
-  it('score is backtest without the trades, for one signal and for many', () => {
+  it('scorer is backtest without the trades, for many signals', () => {
     law((bars, signal, options, seed) => {
       const { metrics, trades, equity } = backtest(bars, signal, options)
       const scores = scorer(bars, options)
       scores(simulatedSignal(LENGTH, seed + 9))
       expect(scores(signal)).toEqual(metrics)
-      expect(score(bars, signal, options)).toEqual(metrics)
       expect(metrics.trades).toBe(trades.length)
       expect(equity.length).toBe(LENGTH)
     })

@@ -21,7 +21,8 @@ describe('thin', () => {
   })
 })
 
-it('drawdown is the fall from the highest value so far', () => {
+it('drawdown is the fall from the highest value so far, the start included', () => {
+  expect([...drawdown(Float64Array.of(0.5, 0.75, 2, 1))]).toEqual([-0.5, -0.25, 0, -0.5])
   expect([...drawdown(Float64Array.of(1, 2, 1, 3, 1.5))]).toEqual([0, 0, -0.5, 0, -0.5])
 })
 
@@ -41,20 +42,25 @@ describe('drawings', () => {
   const time = [0, 1, 2, 3].map(i => i * DAY)
 
   it('name the worst drawdown and both ends', () => {
-    const { broad } = drawEquity({ time, equity: [100, 120, 90, 130], benchmark: [100, 100, 95, 110] })
+    const { broad } = drawEquity({ cash: 100, time, equity: [100, 120, 90, 130], benchmark: [100, 100, 95, 110] })
     for (const text of ['−25.0 %', '−5.0 %', '1.30×', '1.10×', 'strategy', 'buy and hold'])
       expect(broad).toContain(text)
   })
 
+  it('count what was paid on the first bar', () => {
+    const { broad } = drawEquity({ cash: 100, time, equity: [90, 90, 81, 99], benchmark: [95, 95, 95, 95] })
+    for (const text of ['0.99×', '0.95×', '−19.0 %', '−5.0 %']) expect(broad).toContain(text)
+  })
+
   it('go to a logarithmic scale where the values span factors', () => {
-    const { broad } = drawEquity({ time, equity: [1, 4, 10, 30], benchmark: [1, 1, 1, 1] })
+    const { broad } = drawEquity({ cash: 1, time, equity: [1, 4, 10, 30], benchmark: [1, 1, 1, 1] })
     for (const tick of ['1×', '2×', '4×', '8×', '16×', '32×']) expect(broad).toContain(`>${tick}<`)
   })
 
   it('survive a single bar, a ruined account and one bin', () => {
     for (const equity of [[1e6], [1e6, 0, 0, 0], [1e6, -5, 3, 3]]) {
       const at = time.slice(0, equity.length)
-      expect(drawEquity({ time: at, equity, benchmark: equity }).narrow).not.toContain('NaN')
+      expect(drawEquity({ cash: 1e6, time: at, equity, benchmark: equity }).narrow).not.toContain('NaN')
     }
     expect(drawCalibration([{ mean: 0.5, observed: 1, count: 3 }])).not.toContain('NaN')
   })

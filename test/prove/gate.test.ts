@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { SluiceError } from '../../src/base/errors.ts'
 import { backtest, buyAndHold } from '../../src/prove/backtest.ts'
-import { DEFAULT_GATES, explainRefusal, GATE_NAMES, gatesSchema, judge } from '../../src/prove/gate.ts'
+import { DEFAULT_GATES, explainRefusal, gatesSchema, judge } from '../../src/prove/gate.ts'
 import { excessSharpeProbability, probabilisticSharpe, shapeOf } from '../../src/prove/luck.ts'
 import { simulatedBars, simulatedSignal } from './series.ts'
 
@@ -17,9 +17,8 @@ const good = {
 
 describe('gatesSchema', () => {
   it('has the default gates of candles, and only its own where it has any', () => {
-    expect(gatesSchema.parse(undefined)).toEqual(DEFAULT_GATES.candles)
+    expect(gatesSchema.parse(undefined)).toEqual(DEFAULT_GATES)
     expect(gatesSchema.parse({ 'valid.sharpe': '>= 0.5' })).toEqual({ 'valid.sharpe': '>= 0.5' })
-    expect(gatesSchema.parse(DEFAULT_GATES.tables)).toEqual({ skill: '> 0' })
   })
 
   it.each(['1.0', '= 1', '> one', '>', '> 1 2', '> 1.0.0'])('refuses the bound %j', bound => {
@@ -32,13 +31,16 @@ describe('gatesSchema', () => {
       [['sharp'], 'there is no figure sharp to gate on; did you mean sharpe?'],
       [['nonsense_figure'], 'there is no figure nonsense_figure to gate on'],
     ])
-    expect(GATE_NAMES).toContain('valid.log_loss')
+  })
+
+  it.each(['skill', 'rmse', 'valid.r2', 'valid.excess_sharpe_probability'])('refuses %s, which no run has', name => {
+    expect(gatesSchema.safeParse({ [name]: '> 0' }).success).toBe(false)
   })
 })
 
 describe('judge', () => {
   it('passes when every gate passes', () => {
-    const verdict = judge({ ...good, other: null }, DEFAULT_GATES.candles)
+    const verdict = judge({ ...good, other: null }, DEFAULT_GATES)
     expect(verdict.pass).toBe(true)
     expect(verdict.gates[0]).toEqual({
       name: 'sharpe',
@@ -63,7 +65,7 @@ describe('judge', () => {
   })
 
   it('says by how much a gate failed', () => {
-    const verdict = judge({ ...good, sharpe: 0.62, max_drawdown: 0.41 }, DEFAULT_GATES.candles)
+    const verdict = judge({ ...good, sharpe: 0.62, max_drawdown: 0.41 }, DEFAULT_GATES)
     expect(verdict.pass).toBe(false)
     expect(verdict.gates.slice(0, 2)).toEqual([
       expect.objectContaining({
@@ -132,7 +134,7 @@ describe('explainRefusal', () => {
     explainRefusal(judge(values, gates), { ...evidence, ...more })
 
   it('is silent about gates that pass', () => {
-    expect(explain(good, DEFAULT_GATES.candles)).toEqual([])
+    expect(explain(good, DEFAULT_GATES)).toEqual([])
   })
 
   it.each([
@@ -140,6 +142,9 @@ describe('explainRefusal', () => {
     ['sharpe', -0.5, '> 1.0', 'the mean return is not above zero'],
     ['max_drawdown', 0.4, '< 0.30', 'equity must never stand more than 30 % below its peak'],
     ['win_rate', 0.45, '> 0.50', '9 of 20 trades won, and 11 would have to'],
+    ['win_rate', 0.45, '>= 0.50', '9 of 20 trades won, and 10 would have to'],
+    ['win_rate', 0.5, '> 0.55', '10 of 20 trades won, and 12 would have to'],
+    ['win_rate', 0.5, '>= 0.55', '10 of 20 trades won, and 11 would have to'],
     ['trades', 20, '>= 50', 'at this rate it takes about 625 bars, and there were 250'],
     ['trades', 0, '>= 50', 'there was no trade in 250 bars'],
     ['excess_sharpe_probability', 0.5, '> 0.9', 'the returns must beat holding the market at the same mean exposure'],
@@ -172,6 +177,17 @@ describe('explainRefusal', () => {
     expect(lines('profit_factor')).toContain('no trade lost')
     expect(lines('excess_sharpe_probability')).toContain('do not differ from holding the market')
     expect(lines('sortino')).toContain('docs/gates.md')
+    expect(lines('roc_auc', { trades: 0 })).not.toContain('no trade')
+  })
+
+  it('knows of the test part only, and may know of none', () => {
+    for (const name of ['valid.sharpe', 'deflated_sharpe'])
+      expect(explain({ [name]: null }, { [name]: '> 0' }, { trades: 0 })).toEqual([
+        `${name} is undefined, and must be > 0`,
+      ])
+    expect(explainRefusal(judge({ 'valid.sharpe': 0.5 }, { 'valid.sharpe': '> 1' }))).toEqual([
+      'valid.sharpe is 0.5, and must be > 1: 0.5 too low',
+    ])
   })
 
   it('adds nothing where the bound is on the other side, or the name has no more to say', () => {
@@ -187,7 +203,7 @@ describe('the default gates', () => {
       const { metrics, returns, meanPosition } = backtest(bars, simulatedSignal(331, seed + 1000), { fee: 0.0005 })
       const market = buyAndHold(bars, { fee: 0.0005 }).returns
       const excess = excessSharpeProbability(returns, market, meanPosition)
-      return judge({ ...metrics, excess_sharpe_probability: excess }, DEFAULT_GATES.candles).pass
+      return judge({ ...metrics, excess_sharpe_probability: excess }, DEFAULT_GATES).pass
     })
     expect(passed.filter(Boolean).length).toBeLessThanOrEqual(2)
   })

@@ -1,7 +1,10 @@
 import { beforeAll, describe, expect, it, vi } from 'vitest'
 import { sha256 } from '../../src/base/blobs.ts'
 import { random } from '../../src/base/random.ts'
+import { buyAndHold } from '../../src/prove/backtest.ts'
+import { percent } from '../../src/prove/page.ts'
 import { headline, type ReportData, renderReport } from '../../src/prove/report.ts'
+import { simulatedBars } from './series.ts'
 
 describe('report of a refused run', () => {
   let page: string
@@ -91,9 +94,17 @@ describe('report', () => {
     const time = Array.from({ length: 1e6 }, (_, i) => i * 60_000)
     const benchmark = time.map((_, i) => 1e6 * (1.2 + Math.sin(i / 30_000)))
     const equity = time.map((_, i) => (i === 654_321 ? 1e5 : 1e6 + i))
-    const page = await renderReport({ ...sample({ models: 50 }), test: { time, equity, benchmark } })
+    const page = await renderReport({ ...sample({ models: 50 }), test: { cash: 1e6, time, equity, benchmark } })
     expect(Buffer.byteLength(page)).toBeLessThan(1e6)
     expect(page).toContain(`>−${(100 * (1 - 1e5 / (1e6 + 654_320))).toFixed(1)} %<`)
+  })
+
+  it('tells the return from the starting cash, as total_return does', async () => {
+    const bars = simulatedBars(300)
+    const { equity, metrics } = buyAndHold(bars, { fill: 'close', fee: 0.1, cash: 5000 })
+    const test = { cash: 5000, time: [...bars.time], equity: [...equity], benchmark: [...equity] }
+    const page = await renderReport({ ...sample(), test })
+    expect(page).toContain(`the strategy returned ${percent(metrics.total_return)} and`)
   })
 
   it('says what is missing where a part has nothing to show', async () => {
@@ -324,7 +335,7 @@ function sample({ bars = 331, models = 16, thresholds = 10 } = {}): ReportData {
       rows: 320,
       metrics: { roc_auc: 0.5 + 0.05 * normal(), log_loss: 0.69 + 0.01 * normal(), sharpe: i === 2 ? null : normal() },
     })),
-    test: { time, equity, benchmark },
+    test: { cash: 1e6, time, equity, benchmark },
     calibration: [0.25, 0.35, 0.44, 0.55, 0.64, 0.75].map((mean, i) => ({
       mean: mean + 0.02 * normal(),
       observed: 0.15 + 0.75 * mean + 0.04 * normal(),

@@ -37,6 +37,7 @@ describe('thresholds', () => {
       expect(thresholdsSchema.safeParse(bad).success).toBe(false)
     expect(selectSchema.parse({})).toEqual({ by: 'sharpe' })
     expect(selectSchema.safeParse({ by: 'sharp' }).error?.issues[0].message).toContain('did you mean sharpe?')
+    for (const by of ['rmse', 'skill', 'deflated_sharpe']) expect(selectSchema.safeParse({ by }).success).toBe(false)
   })
 })
 
