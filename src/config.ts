@@ -6,8 +6,8 @@ import { z } from 'zod'
 import { messageOf, SluiceError, usageError } from './base/errors.ts'
 import { nameOfFile } from './base/name.ts'
 import { nearest } from './base/nearest.ts'
-import { dataConfig, nameSchema } from './data/schema.ts'
-import { featuresSchema } from './features/catalog.ts'
+import { dataConfig, isCandleColumn, nameSchema } from './data/schema.ts'
+import { expandFeatures, featuresSchema } from './features/catalog.ts'
 import { labelSchema } from './features/labels.ts'
 import { modelsSchema } from './learn/models.ts'
 import { splitSchema } from './learn/split.ts'
@@ -100,6 +100,7 @@ export function loadConfig(path: string, overrides: string[] = []): LoadedConfig
       ),
     )
   const { data } = config
+  if (data.source.kind === 'file') data.source.keep = keptColumns(data.source.keep, config)
   return { config: { ...config, data: { ...data, table: data.table ?? config.name } }, file }
 }
 
@@ -142,6 +143,14 @@ function applyOverride(document: Document, override: string): void {
   } catch (cause) {
     throw usageError('SET', `--set ${override}: ${keys.join('.')} is not a place in this config`, { cause })
   }
+}
+
+/** With the columns that a feature or the label passes through. */
+function keptColumns(keep: string[], { features, label }: Parsed): string[] {
+  const named = [...expandFeatures(features), label].flatMap(({ kind, name }: { kind: string; name?: unknown }) =>
+    kind === 'column' ? [String(name)] : [],
+  )
+  return [...new Set([...keep, ...named.filter(name => !isCandleColumn(name))])]
 }
 
 /** Makes source paths absolute; gives those that do not exist. */

@@ -3,15 +3,18 @@ import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from
 import { join } from 'node:path'
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
 import type { Context } from '../src/base/context.ts'
+import { random } from '../src/base/random.ts'
 import { listRuns, showRun } from '../src/base/runs.ts'
 import { numbers, strings } from '../src/base/table.ts'
 import { loadConfig } from '../src/config.ts'
 import { openContext } from '../src/context.ts'
-import { readColumns } from '../src/data/files.ts'
+import { readColumns, writeTable } from '../src/data/files.ts'
+import { ingest } from '../src/data/ingest.ts'
 import { run } from '../src/pipeline.ts'
 import { bundleFolder, openRegistered } from '../src/registry/bundle.ts'
 import { trustedKeys } from '../src/registry/keys.ts'
-import { aliasVersion, resolveVersion } from '../src/registry/versions.ts'
+import { aliasVersion, promote, resolveVersion } from '../src/registry/versions.ts'
+import { predictFile } from '../src/serve/file.ts'
 import { openPool } from './learn/pool.ts'
 import { PLANTED, STAGES } from './planted.ts'
 import { put, temporaryFolder } from './temporary.ts'
@@ -213,6 +216,45 @@ describe('a verdict', () => {
     ]).toEqual([1, 1, 2, 3])
   })
 })
+
+describe('a run on columns of its own', () => {
+  it('learns from them, is told by them, and predicts from a file that has them', async () => {
+    const context = openHome()
+    const folder = join(context.home, '..')
+    await ingest(loadConfig(put(folder, 'f.yaml', PLANTED)).config.data, context)
+    const candles = await readColumns(join(context.home, 'tables/planted/1/part-0.parquet'))
+    const close = numbers(candles, 'close')
+    const drawn = random(1)
+    const rise = close.map((now, t) => (t + 2 < close.length ? Number(close[t + 2] > now) : Number.NaN))
+    const mood = rise.map(up => up + drawn.normal()) // a rumour of what comes
+    const column = (name: string, values: Float64Array) => ({ name, type: 'number' as const, values })
+    const file = join(folder, 'own.csv')
+    await writeTable(
+      { rows: candles.rows, columns: [...candles.columns, column('rise', rise), column('mood', mood)] },
+      file,
+    )
+    const result = await run(loadConfig(put(folder, 'own.yaml', OWN)), context)
+    expect(result.metrics.test.roc_auc).toBeGreaterThan(0.65)
+
+    await promote(context.database, 'own', 1, { reason: 'to see', force: true, now: 0 })
+    const out = join(folder, 'out.csv')
+    // Three warm up, and the last two have no mood.
+    expect(await predictFile('own', file, out, [], context)).toEqual({ rows: 1500, unanswered: 5 })
+    const scored = await readColumns(out)
+    const ours = await readColumns(result.files.predictions)
+    const at = new Map(Array.from(numbers(scored, 'time'), (time, i) => [time, numbers(scored, 'probability')[i]]))
+    // The shipped model was fitted once more: what it answers is near what was judged, at the same bars.
+    const apart = Array.from(numbers(ours, 'time'), (time, i) => Math.abs(at.get(time)! - numbers(ours, 'p')[i]))
+    expect(Math.max(...apart)).toBeLessThan(0.1)
+  })
+})
+
+const OWN = `data: { source: { kind: file, path: own.csv }, timeframe: 1d }
+features: [{ kind: column, name: mood }, { kind: expr, name: surprise, expr: "mood - lag(mood, 1)" }, { kind: roc, n: 3 }]
+label: { kind: column, name: rise, horizon: 2 }
+split: { kind: holdout }
+models: [{ kind: logistic }]
+`
 
 describe('a run that cannot go on', () => {
   it.each([

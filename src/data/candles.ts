@@ -3,7 +3,7 @@ import { findColumn, numbers, rowsBySymbol, type Table } from '../base/table.ts'
 import { parseTimeframe, timeframeLength } from '../base/time.ts'
 import { commonTimeframe, findGaps, type Gap } from './gaps.ts'
 import { type Rows, refuse, type Warning } from './rows.ts'
-import { CANDLE_COLUMNS } from './schema.ts'
+import { VALUE_COLUMNS } from './schema.ts'
 
 /** Holds the value rules to every row: positive prices, volume not negative, low <= open, close <= high. */
 export function checkValues(rows: Rows): void {
@@ -44,7 +44,7 @@ export function arrange(rows: Rows): Arranged {
     const winner = sorted[end - 1]
     for (let k = i; k < end - 1; k++) {
       const row = sorted[k]
-      if (rows.values.every(values => values[row] === values[winner])) duplicates++
+      if (rows.values.every(values => isSame(values[row], values[winner]))) duplicates++
       else {
         refuse(rows, row, 'DUPLICATE_TIMESTAMP_CONFLICT')
         winners.set(row, winner)
@@ -55,6 +55,8 @@ export function arrange(rows: Rows): Arranged {
   const order = kept.subarray(0, size)
   return { order, duplicates, winners, outOfOrder: inOrder ? 0 : misplaced(rows, order) }
 }
+
+const isSame = (a: number, b: number): boolean => a === b || (Number.isNaN(a) && Number.isNaN(b))
 
 function goodRows({ count, fault }: Rows): Int32Array {
   const good = new Int32Array(count)
@@ -94,8 +96,9 @@ function misplaced(rows: Rows, kept: Int32Array): number {
 export function candleTable(rows: Rows, order: Int32Array): Table {
   const { symbol, count } = rows
   const inPlace = order.length === count && isAscending(order, byNumber) // all of them, each once
+  const names = ['time', ...VALUE_COLUMNS, ...rows.kept]
   const numbers = [rows.time, ...rows.values].map((from, i) => ({
-    name: CANDLE_COLUMNS[i],
+    name: names[i],
     type: i === 0 ? ('time' as const) : ('number' as const),
     values: inPlace ? from.subarray(0, count) : taken(from, order),
   }))

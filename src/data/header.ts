@@ -34,6 +34,21 @@ export function placeColumns(header: string[], names: ColumnNames, file: string)
   return places
 }
 
+/** Positions of further columns, by their names as they are written. Errors: MISSING_COLUMN, DUPLICATE_COLUMN. */
+export function placeKept(header: string[], kept: string[], file: string): number[] {
+  const names = header.map(name => name.trim())
+  return kept.map(name => {
+    const place = names.indexOf(name)
+    if (place < 0)
+      throw dataError('MISSING_COLUMN', `${file} has no column ${name}; its columns are ${names.join(', ')}`, {
+        detail: { missing: [name], columns: names },
+      })
+    if (place !== names.lastIndexOf(name))
+      throw dataError('DUPLICATE_COLUMN', `${file} has the column ${name} more than once`)
+    return place
+  })
+}
+
 function placeOf(
   ours: CandleColumn,
   header: string[],

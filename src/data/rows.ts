@@ -10,8 +10,10 @@ export interface Rows {
   /** As written, with its KIND, until `settleTimes`; then UTC ms. */
   time: Float64Array
   kind: Uint8Array
-  /** One array for each of VALUE_COLUMNS. */
+  /** One array for each of VALUE_COLUMNS, then for each of `kept`. */
   values: Float64Array[]
+  /** Names of further columns of numbers, in which a value may be missing (NaN). */
+  kept: string[]
   /** null: the source has no symbols. */
   symbol: string[] | null
   /** A number of FAULTS; 0 is a row that can be taken. */
@@ -56,12 +58,13 @@ export interface SourceContext extends Pick<Context, 'signal' | 'now'> {
   timeframe?: string
 }
 
-export function emptyRows(capacity = 1024): Rows {
+export function emptyRows(capacity = 1024, kept: string[] = []): Rows {
   return {
     count: 0,
     time: new Float64Array(capacity),
     kind: new Uint8Array(capacity),
-    values: VALUE_COLUMNS.map(() => new Float64Array(capacity)),
+    values: [...VALUE_COLUMNS, ...kept].map(() => new Float64Array(capacity)),
+    kept,
     symbol: null,
     fault: new Uint8Array(capacity),
     line: new Uint32Array(capacity),
@@ -95,6 +98,11 @@ function grown<T extends Float64Array | Uint8Array | Uint32Array | Uint16Array>(
 /** Only the first fault of a row is kept. */
 export function refuse(rows: Rows, row: number, fault: Fault): void {
   if (rows.fault[row] === 0) rows.fault[row] = faultNumber(fault)
+}
+
+/** A fault of a row's value in `values[i]`; in a kept column it may be missing. */
+export function refuseValue(rows: Rows, row: number, i: number, fault: Fault): void {
+  if (i < VALUE_COLUMNS.length || fault !== 'NULL_VALUE') refuse(rows, row, fault)
 }
 
 /** All files of a source have symbols, or none has. */

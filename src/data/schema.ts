@@ -6,6 +6,7 @@ import { isTimeframe } from '../base/time.ts'
 /** Columns of a candle table, in their order; `symbol` only where the source has it. */
 export const CANDLE_COLUMNS = ['time', 'open', 'high', 'low', 'close', 'volume', 'symbol'] as const
 export type CandleColumn = (typeof CANDLE_COLUMNS)[number]
+export const isCandleColumn = (name: string): boolean => CANDLE_COLUMNS.includes(name as CandleColumn)
 /** The numeric ones. */
 export const VALUE_COLUMNS = ['open', 'high', 'low', 'close', 'volume'] as const
 
@@ -68,6 +69,13 @@ const fileSource = z
       .describe('read in this order, as if they were one file'),
     format: z.enum(['csv', 'parquet']).optional().describe('default: by the name of the file'),
     columns: columns.default({}).describe('ours to theirs; a column that has a common name needs no entry'),
+    keep: z
+      .array(z.string().refine(name => !isCandleColumn(name), 'a candle has that column already'))
+      .refine(names => new Set(names).size === names.length, 'a column is named twice')
+      .default([])
+      .describe(
+        'further columns of numbers; a value may be missing. What a `column` feature or label names is kept by itself',
+      ),
     unit: z.enum(['auto', 's', 'ms', 'us', 'ns']).default('auto').describe('of times written as numbers'),
     zone: z
       .string()

@@ -4,6 +4,7 @@ import { dataError } from '../base/errors.ts'
 import { loadModel } from '../base/onnx.ts'
 import { type Column, findColumn, numbers, strings, type Table } from '../base/table.ts'
 import { readCandles, readColumns, writeTable } from '../data/files.ts'
+import { isCandleColumn } from '../data/schema.ts'
 import { featuresOn } from '../features/build.ts'
 import type { FeatureSpec } from '../features/catalog.ts'
 import { computeFeatures } from '../features/compute.ts'
@@ -29,7 +30,7 @@ export async function predictFile(
   const table = await readColumns(input, context.signal)
   const names = bundle.manifest.input.features.map(feature => feature.name)
   const missing = names.filter(feature => !findColumn(table, feature))
-  const scored = missing.length ? await fromCandles(bundle, input, missing, context) : table
+  const scored = missing.length ? await fromCandles(bundle, input, table, missing, context) : table
   const features = names.map(feature => numbers(scored, feature))
   // While a feature of candles warms up there is no answer, as there was no training row. A row that is given whole is judged by itself.
   const rows = missing.length
@@ -49,8 +50,20 @@ export async function predictFile(
 const symbolsOf = (table: Table) => (findColumn(table, 'symbol') ? strings(table, 'symbol') : undefined)
 
 /** Candles with a column per feature; input that is neither is told what is missing. */
-async function fromCandles({ manifest }: Bundle, input: string, missing: string[], context: Context): Promise<Table> {
-  const candles = await readCandles(input, { signal: context.signal, now: context.now }).catch(cause => {
+async function fromCandles(
+  { manifest }: Bundle,
+  input: string,
+  { columns: given }: Table,
+  missing: string[],
+  context: Context,
+): Promise<Table> {
+  const specs = manifest.features as FeatureSpec[]
+  const passed = new Set(specs.flatMap(({ kind, name }) => (kind === 'column' ? [name] : [])))
+  const computed = new Set(manifest.input.features.map(({ name }) => name).filter(name => !passed.has(name)))
+  // A feature may read any further column of numbers.
+  const further = given.filter(({ name, type }) => type === 'number' && !isCandleColumn(name) && !computed.has(name))
+  const keep = further.map(({ name }) => name)
+  const candles = await readCandles(input, { keep, signal: context.signal, now: context.now }).catch(cause => {
     if (cause.code !== 'MISSING_COLUMN') throw cause
     throw dataError(
       'MISSING_COLUMN',
@@ -59,7 +72,7 @@ async function fromCandles({ manifest }: Bundle, input: string, missing: string[
     )
   })
   const schema = candles.columns.map(({ name, type }) => ({ name, type }))
-  const features = featuresOn({ schema, timeframe: manifest.timeframe }, manifest.features as FeatureSpec[])
+  const features = featuresOn({ schema, timeframe: manifest.timeframe }, specs)
   const { columns } = computeFeatures(candles, features)
   return {
     rows: candles.rows,

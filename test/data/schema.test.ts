@@ -10,7 +10,16 @@ describe('the data section', () => {
     expect(dataConfig.parse({ source: { kind: 'file', path: 'x.csv' } })).toEqual({
       schema: 'candles',
       on_bad_row: 'quarantine',
-      source: { kind: 'file', path: 'x.csv', columns: {}, unit: 'auto', header: true, delimiter: ',', decimal: '.' },
+      source: {
+        kind: 'file',
+        path: 'x.csv',
+        columns: {},
+        keep: [],
+        unit: 'auto',
+        header: true,
+        delimiter: ',',
+        decimal: '.',
+      },
     })
     expect(problems({ source: { kind: 'simulated', bars: 100 } })).toBeUndefined()
   })

@@ -1,9 +1,9 @@
 // Candles from a CSV file: which cell is which, and what is wrong with a row's cells.
 import { dataError } from '../../base/errors.ts'
 import { type CsvRecord, fieldText, scanCsv } from '../csv.ts'
-import { type ColumnPlaces, placeColumns } from '../header.ts'
+import { type ColumnPlaces, placeColumns, placeKept } from '../header.ts'
 import { isNull, type NumberReader, numberFault, numberReader } from '../number.ts'
-import { addRow, type Rows, refuse, useSymbols } from '../rows.ts'
+import { addRow, type Rows, refuse, refuseValue, useSymbols } from '../rows.ts'
 import { CANDLE_COLUMNS, type FileSource, VALUE_COLUMNS } from '../schema.ts'
 import { KIND, readTime, type TimeCell } from '../timestamp.ts'
 
@@ -18,7 +18,11 @@ export async function readDelimited(
   const readNumber = numberReader({ decimal: config.decimal, thousands: config.thousands ?? null })
   const names = headerNames(config)
   let width = config.header === false ? 0 : (names?.length ?? 0)
-  let add = names && rowReader(placeColumns(names, config.columns, path), readNumber, file, rows)
+  const readerOf = (header: string[]) => {
+    const places = placeColumns(header, config.columns, path)
+    return rowReader(places, placeKept(header, config.keep, path), readNumber, file, rows)
+  }
+  let add = names && readerOf(names)
   await scanCsv(
     path,
     config.delimiter,
@@ -26,7 +30,7 @@ export async function readDelimited(
       if (add) return add(record, (width ||= record.fields))
       const header = headerOf(record, config, path)
       width = header.length
-      add = rowReader(placeColumns(header, config.columns, path), readNumber, file, rows)
+      add = readerOf(header)
     },
     signal,
   )
@@ -56,9 +60,9 @@ function headerOf(record: CsvRecord, { delimiter }: FileSource, path: string): s
 }
 
 /** A function that appends a record to `rows`: cells into columns, and a fault where they cannot be. */
-function rowReader(places: ColumnPlaces, readNumber: NumberReader, file: number, rows: Rows) {
-  const values = VALUE_COLUMNS.map(name => places[name])
-  const last = Math.max(...Object.values(places))
+function rowReader(places: ColumnPlaces, kept: number[], readNumber: NumberReader, file: number, rows: Rows) {
+  const values = [...VALUE_COLUMNS.map(name => places[name]), ...kept]
+  const last = Math.max(...Object.values(places), ...kept)
   const cell: TimeCell = { value: NaN, kind: KIND.invalid }
   const symbols = useSymbols(rows, places.symbol >= 0, file)
   const known = new Map<string, string>()
@@ -74,7 +78,7 @@ function rowReader(places: ColumnPlaces, readNumber: NumberReader, file: number,
       const place = values[i]
       const value = place < 0 ? 0 : readNumber(bytes, starts[place], ends[place])
       rows.values[i][row] = value
-      if (!Number.isFinite(value)) refuse(rows, row, numberFault(value, fieldText(record, place)))
+      if (!Number.isFinite(value)) refuseValue(rows, row, i, numberFault(value, fieldText(record, place)))
     }
     if (symbols) symbols[row] = readSymbol(fieldText(record, places.symbol).trim(), row)
   }

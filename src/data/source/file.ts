@@ -11,7 +11,7 @@ import { readStored, rowTexts } from './stored.ts'
 /** Reads every file of the source, in order. Errors name the file: FORMAT, EMPTY_INPUT, CORRUPT_FILE, ENCODING, DELIMITER, and header.ts's. */
 export async function readFileSource(config: FileSource, { signal, now }: SourceContext): Promise<Sourced> {
   const paths = config.paths ?? [config.path as string]
-  const rows = emptyRows(likelyRows(paths))
+  const rows = emptyRows(likelyRows(paths), config.keep)
   for (const [file, path] of paths.entries()) {
     const before = rows.count
     if (formatOf(path, config) === 'csv') await readDelimited(path, file, config, rows, signal)

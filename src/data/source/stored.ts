@@ -1,9 +1,9 @@
 // Candles from a Parquet file: its columns have types already, so that only times and texts are read.
 import { dataError } from '../../base/errors.ts'
-import { placeColumns } from '../header.ts'
+import { placeColumns, placeKept } from '../header.ts'
 import { type NumberReader, numberFault, numberReader, parseNumber } from '../number.ts'
 import { type ChunkColumn, type ParquetPlan, type StoredColumn, scanParquet } from '../parquet.ts'
-import { addRow, type Rows, refuse, useSymbols } from '../rows.ts'
+import { addRow, type Rows, refuse, refuseValue, useSymbols } from '../rows.ts'
 import { CANDLE_COLUMNS, type FileSource, VALUE_COLUMNS } from '../schema.ts'
 import { KIND, readTime, type TimeCell } from '../timestamp.ts'
 
@@ -22,11 +22,15 @@ function planOf(stored: StoredColumn[], path: string, file: number, config: File
   const names = stored.map(({ name }) => name)
   const places = placeColumns(names, config.columns, path)
   const ours = CANDLE_COLUMNS.filter(name => places[name] >= 0)
-  const columns = ours.map(name => typed(stored[places[name]], name, path))
+  const kept = placeKept(names, config.keep, path)
+  const columns = [
+    ...ours.map(name => typed(stored[places[name]], name, path)),
+    ...kept.map((place, k) => typed(stored[place], config.keep[k], path)),
+  ]
   const symbols = useSymbols(rows, places.symbol >= 0, file)
   const readNumber = numberReader({ decimal: config.decimal, thousands: config.thousands ?? null })
   const cell: TimeCell = { value: Number.NaN, kind: KIND.invalid }
-  const values = VALUE_COLUMNS.map(name => ours.indexOf(name))
+  const values = [...VALUE_COLUMNS.map(name => ours.indexOf(name)), ...kept.map((_, k) => ours.length + k)]
   let line = 0
 
   function readCells(chunk: ChunkColumn[], i: number, row: number): void {
@@ -38,7 +42,8 @@ function planOf(stored: StoredColumn[], path: string, file: number, config: File
       const stored = place < 0 ? 0 : chunk[place][i]
       const value = typeof stored === 'string' ? parseNumber(stored) : (stored ?? NaN)
       rows.values[v][row] = value
-      if (!Number.isFinite(value)) refuse(rows, row, numberFault(value, isMissing(stored) ? '' : String(stored)))
+      if (!Number.isFinite(value))
+        refuseValue(rows, row, v, numberFault(value, isMissing(stored) ? '' : String(stored)))
     }
     const symbol = symbols && String(chunk[ours.length - 1][i] ?? '').trim()
     if (symbol === '') refuse(rows, row, 'NULL_VALUE')
