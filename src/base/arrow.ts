@@ -11,12 +11,24 @@ export interface ArrowColumn {
   values: ArrowValues
 }
 
-/** Writes columns of equal length as one record batch, whole or not at all. */
+/** What a stage calls a column of its own beside those that a user has named: a feature may be called close. */
+export const own = (name: string): string => `#${name}`
+
+/** Writes columns of equal length as one record batch, whole or not at all. Two of one name are DUPLICATE_COLUMN. */
 export async function writeArrow(path: string, columns: ArrowColumn[]): Promise<void> {
   const arrow = await import('apache-arrow')
   const vectors: Record<string, Vector> = {}
-  for (const { name, values } of columns)
-    vectors[name] = Array.isArray(values) ? arrow.vectorFromArray(values, new arrow.Utf8()) : arrow.makeVector(values)
+  const written = new Set<ArrayBufferLike>()
+  for (const { name, values } of columns) {
+    if (Object.hasOwn(vectors, name))
+      throw dataError('DUPLICATE_COLUMN', `${path} would have two columns named ${name}`)
+    if (Array.isArray(values)) vectors[name] = arrow.vectorFromArray(values, new arrow.Utf8())
+    else {
+      // The library writes memory that two columns share once, and the file cannot be read.
+      vectors[name] = arrow.makeVector(written.has(values.buffer) ? values.slice() : values)
+      written.add(values.buffer)
+    }
+  }
   writeAtomic(path, arrow.tableToIPC(new arrow.Table(vectors), 'file'))
 }
 

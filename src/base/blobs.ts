@@ -3,14 +3,14 @@ import { createHash, randomBytes } from 'node:crypto'
 import {
   closeSync,
   createReadStream,
-  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
   readdirSync,
   renameSync,
   rmSync,
-  writeSync,
+  statSync,
+  writeFileSync,
 } from 'node:fs'
 import { basename, dirname, join, resolve, sep } from 'node:path'
 import { SluiceError, usageError } from './errors.ts'
@@ -34,19 +34,13 @@ export function resolveInside(root: string, ...names: string[]): string {
 export function writeAtomic(path: string, bytes: string | Uint8Array): void {
   mkdirSync(dirname(path), { recursive: true })
   const temporary = temporaryName(path)
-  const file = openSync(temporary, 'wx')
   try {
-    const data = typeof bytes === 'string' ? Buffer.from(bytes) : bytes
-    for (let at = 0; at < data.length; ) at += writeSync(file, data, at)
-    fsyncSync(file)
-    renameSync(temporary, path)
+    writeFileSync(temporary, bytes, { flag: 'wx' })
+    place(temporary, path)
   } catch (error) {
     rmSync(temporary, { force: true })
     throw error
-  } finally {
-    closeSync(file)
   }
-  syncFolder(dirname(path))
 }
 
 /** Fills a folder under a temporary name, then renames it to `path`, which must not exist yet: several files that appear together. */
@@ -55,15 +49,41 @@ export async function writeFolder<T>(path: string, fill: (folder: string) => Pro
   mkdirSync(temporary, { recursive: true })
   try {
     const result = await fill(temporary)
-    for (const name of readdirSync(temporary)) syncFile(join(temporary, name))
-    syncFolder(temporary)
-    renameSync(temporary, path)
-    syncFolder(dirname(path))
+    place(temporary, path)
     return result
   } catch (error) {
     rmSync(temporary, { recursive: true, force: true })
     throw error
   }
+}
+
+/** Gives a file, or a folder of files, its final name: the content is on the disk before the name is, and both are when this returns. */
+export function place(temporary: string, path: string): void {
+  if (statSync(temporary).isDirectory()) for (const name of readdirSync(temporary)) sync(join(temporary, name))
+  sync(temporary)
+  renameSync(temporary, path)
+  sync(dirname(path))
+}
+
+function sync(path: string): void {
+  const file = openSync(path, 'r')
+  try {
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+}
+
+const TEMPORARY = /^\..+\.(\d+)\.[0-9a-f]{8}\.tmp$/
+
+/** Beside `path`, with this process's id in it. */
+export const temporaryName = (path: string): string =>
+  join(dirname(path), `.${basename(path)}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`)
+
+/** The process that writes, or wrote, under this temporary name; undefined for any other name. */
+export function writerOf(name: string): number | undefined {
+  const pid = TEMPORARY.exec(name)?.[1]
+  return pid === undefined ? undefined : Number(pid)
 }
 
 export interface FileDigests {
@@ -92,15 +112,6 @@ export async function fileDigests(path: string): Promise<FileDigests> {
 
 export const sha256 = (bytes: string | Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
-/** Removes what processes that are gone left half-written in a folder. */
-export function removeLeftovers(folder: string): void {
-  if (!existsSync(folder)) return
-  for (const name of readdirSync(folder)) {
-    const pid = TEMPORARY.exec(name)?.[1]
-    if (pid && !isAlive(Number(pid))) rmSync(join(folder, name), { recursive: true, force: true })
-  }
-}
-
 /** Whether a process is there, whoever owns it. */
 export function isAlive(pid: number): boolean {
   try {
@@ -110,20 +121,3 @@ export function isAlive(pid: number): boolean {
     return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }
-
-const TEMPORARY = /^\..+\.(\d+)\.[0-9a-f]{8}\.tmp$/
-
-/** Beside `path`, with this process's id in it. */
-export const temporaryName = (path: string): string =>
-  join(dirname(path), `.${basename(path)}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`)
-
-function syncFile(path: string): void {
-  const file = openSync(path, 'r')
-  try {
-    fsyncSync(file)
-  } finally {
-    closeSync(file)
-  }
-}
-
-const syncFolder = syncFile

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { type Generated, Kysely, type Selectable, SqliteDialect } from 'kysely'
+import { type Generated, Kysely, type Selectable, type SqliteDatabase, SqliteDialect } from 'kysely'
 import Driver from 'libsql'
 import { SluiceError } from './errors.ts'
 
@@ -79,33 +79,65 @@ export interface Schema {
 export type Database = Kysely<Schema>
 export type Row<Name extends keyof Schema> = Selectable<Schema[Name]>
 
-/** Opens (and creates or migrates) the store at `file`; `:memory:` is a store for tests. */
-export function openDatabase(file: string): Database {
+/**
+ * Opens (and creates or migrates) the store at `file`; `:memory:` is a store for tests.
+ * What finds the store locked for `patience_ms` by another command, now or later, is STORE_BUSY (exit 2).
+ */
+export function openDatabase(file: string, { patience_ms = 10_000 } = {}): Database {
   const driver = new Driver(file)
-  // FULL: a row that was answered for is on the disk; the timeout lets two commands share one home.
-  for (const pragma of [
-    'journal_mode = WAL',
-    'synchronous = FULL',
-    'foreign_keys = ON',
-    `busy_timeout = ${BUSY_TIMEOUT_MS}`,
-  ])
-    driver.exec(`pragma ${pragma}`)
-  migrate(driver)
-  const dialect = new SqliteDialect({ database: driver })
+  // The timeout lets commands share a home, and comes first: the others take locks too. FULL: a row that was answered for is on the disk.
+  const pragmas = [`busy_timeout = ${patience_ms}`, 'journal_mode = WAL', 'synchronous = FULL', 'foreign_keys = ON']
+  orBusy(() => {
+    for (const pragma of pragmas) driver.exec(`pragma ${pragma}`)
+    migrate(driver)
+  })
+  const dialect = new SqliteDialect({ database: saidInWords(driver) })
   const createDriver = dialect.createDriver.bind(dialect)
-  dialect.createDriver = () => Object.assign(createDriver(), { beginTransaction: () => beginImmediate(driver) })
+  dialect.createDriver = () =>
+    Object.assign(createDriver(), { beginTransaction: () => beginImmediate(driver, patience_ms) })
   return new Kysely<Schema>({ dialect })
 }
 
-const BUSY_TIMEOUT_MS = 10_000
+/** The driver as Kysely knows it, whose statements say in words that the store is busy. */
+function saidInWords(driver: InstanceType<typeof Driver>): SqliteDatabase {
+  return {
+    close: () => void driver.close(),
+    prepare(sql) {
+      const statement = orBusy(() => driver.prepare(sql))
+      return {
+        reader: statement.reader,
+        all: parameters => orBusy(() => statement.all(parameters)),
+        run: parameters => orBusy(() => statement.run(parameters)),
+        iterate: parameters => statement.iterate(parameters),
+      }
+    },
+  }
+}
+
+function orBusy<Result>(work: () => Result): Result {
+  try {
+    return work()
+  } catch (cause) {
+    throw isBusy(cause) ? busy(cause) : cause
+  }
+}
+
+const busy = (cause: unknown) =>
+  new SluiceError('usage', 'STORE_BUSY', 'another command keeps the store locked', {
+    cause,
+    next: 'the same again when that one is done; sluice runs list shows it',
+  })
+
+const isBusy = (error: unknown): boolean => (error as { code?: string }).code === 'SQLITE_BUSY'
+
 const POLL_MS = 20
 
 /**
  * A transaction takes the write lock when it begins, so it never has to give up in the middle; it waits for the lock without
  * blocking the event loop, at jittered intervals. (By exec: a prepared statement of libsql that fails as busy stays open.)
  */
-async function beginImmediate(driver: InstanceType<typeof Driver>): Promise<void> {
-  const until = Date.now() + BUSY_TIMEOUT_MS
+async function beginImmediate(driver: InstanceType<typeof Driver>, patience_ms: number): Promise<void> {
+  const until = Date.now() + patience_ms
   driver.exec('pragma busy_timeout = 0')
   try {
     for (;;) {
@@ -113,12 +145,13 @@ async function beginImmediate(driver: InstanceType<typeof Driver>): Promise<void
         driver.exec('begin immediate')
         return
       } catch (error) {
-        if ((error as { code?: string }).code !== 'SQLITE_BUSY' || Date.now() > until) throw error
+        if (!isBusy(error)) throw error
+        if (Date.now() > until) throw busy(error)
       }
       await sleep(POLL_MS * Math.random())
     }
   } finally {
-    driver.exec(`pragma busy_timeout = ${BUSY_TIMEOUT_MS}`)
+    driver.exec(`pragma busy_timeout = ${patience_ms}`)
   }
 }
 

@@ -6,6 +6,7 @@ import { isAlive } from './blobs.ts'
 import type { Context } from './context.ts'
 import type { Database, Row } from './database.ts'
 import { messageOf, SluiceError } from './errors.ts'
+import { removeLeftovers } from './leftovers.ts'
 import { jsonDigest } from './table.ts'
 
 export interface StageRecord {
@@ -30,12 +31,13 @@ export interface GitState {
 
 type FinalStatus = Exclude<Row<'runs'>['status'], 'running'>
 
-/** A new row with status running; rows of processes that ended without a word are marked failed on the way. */
+/** A new row with status running. What processes that ended without a word have left is put in order on the way: rows marked failed, half-written files removed. */
 export async function startRun(
   { name, command, config, folder }: { name: string; command: string; config: unknown; folder: string },
   context: Context,
 ): Promise<Run> {
   await buryDead(context.database, context.now())
+  removeLeftovers(context.home)
   const git = await gitState(folder)
   const started = context.now()
   const id = `${new Date(started).toISOString().replace(/\D/g, '').slice(0, 14)}-${randomBytes(3).toString('hex')}`
@@ -68,7 +70,7 @@ export async function finishRun(run: Run, status: FinalStatus, result: unknown, 
     .execute()
 }
 
-/** Marks the run failed (or interrupted) with the error's code, words and detail. */
+/** Marks the run failed (or interrupted) with the error's code, words and detail. Never throws: the error at hand is the one to be told. */
 export async function failRun(run: Run, error: unknown, context: Context): Promise<void> {
   const status = context.signal.aborted ? 'interrupted' : 'failed'
   const finished = context.now()
@@ -77,6 +79,7 @@ export async function failRun(run: Run, error: unknown, context: Context): Promi
     .set({ status, finished, error: describeError(error) })
     .where('id', '=', run.id)
     .execute()
+    .catch(unwritten => context.log.debug(`the end of run ${run.id} is not written: ${messageOf(unwritten)}`))
 }
 
 /**
@@ -99,7 +102,6 @@ export async function step<Output>(
   const row = { run: run.id, stage, digest, cached: Number(cached), started: context.now() }
   const close = async (status: 'done' | 'failed' | 'interrupted', rest: { output?: string; error?: string }) => {
     const usage = meter.stop()
-    run.stages.push({ name: stage, cached, ...usage })
     const end = { finished: context.now(), ...usage, output: rest.output ?? null, error: rest.error ?? null }
     if (cached)
       await context.database
@@ -113,18 +115,20 @@ export async function step<Output>(
         .where('run', '=', run.id)
         .where('stage', '=', stage)
         .execute()
-  }
-  if (!cached) {
-    const open = { finished: null, seconds: null, cpu_seconds: null, peak_memory_mb: null, output: null, error: null }
-    await context.database
-      .insertInto('steps')
-      .values({ ...row, status: 'running', ...open })
-      .execute()
+    return usage
   }
   try {
+    if (!cached) {
+      const open = { finished: null, seconds: null, cpu_seconds: null, peak_memory_mb: null, output: null, error: null }
+      await context.database
+        .insertInto('steps')
+        .values({ ...row, status: 'running', ...open })
+        .execute()
+    }
     const output = cached ? found : await work()
-    await close('done', { output: JSON.stringify(output) })
-    const { seconds } = run.stages.at(-1)!
+    const usage = await close('done', { output: JSON.stringify(output) })
+    run.stages.push({ name: stage, cached, ...usage })
+    const { seconds } = usage
     context.log.info(`${stage.padEnd(9)} ${cached ? 'found' : `${seconds.toFixed(2)} s`}`, {
       run: run.id,
       stage,
@@ -133,7 +137,9 @@ export async function step<Output>(
     })
     return output
   } catch (error) {
-    await close(context.signal.aborted ? 'interrupted' : 'failed', { error: describeError(error) })
+    const status = context.signal.aborted ? 'interrupted' : 'failed'
+    // The first error is the one to be told, also where the store cannot take it down.
+    await close(status, { error: describeError(error) }).catch(() => {})
     throw error
   }
 }

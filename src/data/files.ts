@@ -22,11 +22,12 @@ export async function readCandles(
   path: string,
   {
     columns = {},
+    keep = [],
     signal = new AbortController().signal,
     now = Date.now,
-  }: { columns?: ColumnNames; signal?: AbortSignal; now?: () => number } = {},
+  }: { columns?: ColumnNames; keep?: string[]; signal?: AbortSignal; now?: () => number } = {},
 ): Promise<Table> {
-  const config = dataConfig.parse({ source: { kind: 'file', path, columns } }).source as FileSource
+  const config = dataConfig.parse({ source: { kind: 'file', path, columns, keep } }).source as FileSource
   const { rows } = await readFileSource(config, { signal, now })
   checkValues(rows)
   const { order, winners } = arrange(rows)

@@ -1,14 +1,13 @@
 // Versioned, content-addressed tables: <home>/tables/<name>/<version>/ holds partitions and a manifest; the store has a row for each.
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
-import { fileDigests, resolveInside, sha256, writeAtomic, writeFolder } from '../base/blobs.ts'
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileDigests, place, resolveInside, sha256, temporaryName, writeAtomic } from '../base/blobs.ts'
 import type { Context } from '../base/context.ts'
 import type { Row } from '../base/database.ts'
 import { dataError, messageOf } from '../base/errors.ts'
 import { type Column, type ColumnType, type Table, tableDigest } from '../base/table.ts'
 import { isoTime } from '../base/time.ts'
-import { joinNumbers, readColumns } from './files.ts'
-import { writeParquet } from './parquet.ts'
+import { joinNumbers, readColumns, writeTable } from './files.ts'
 import type { SourceFile } from './rows.ts'
 
 export interface Partition {
@@ -72,77 +71,69 @@ export async function saveTable(
   context: TableContext,
 ): Promise<{ manifest: TableManifest; created: boolean }> {
   const digest = tableDigest(table)
-  const current = await latestVersion(about.table, context)
-  if (current?.digest === digest && existsSync(tableFolder(context.home, about.table, String(current.version))))
-    return { manifest: readManifest(current, context.home), created: false }
-  const manifest = await context.database
-    .transaction()
-    .execute(store => addVersion(table, digest, about, { ...context, database: store, now: () => context.now() }))
-  return { manifest, created: true }
-}
-
-/** Inside a transaction: the row is written first, to take the store's write lock, and is seen by others only when the files are there. */
-async function addVersion(
-  table: Table,
-  digest: string,
-  about: NewTable,
-  context: TableContext,
-): Promise<TableManifest> {
-  const { database, home } = context
-  const created = context.now()
-  const key = await database
-    .insertInto('table_versions')
-    .values(row => ({
-      name: about.table,
-      version: row
-        .selectFrom('table_versions')
-        .select(({ eb, fn, lit }) => eb(fn.coalesce(fn.max('version'), lit(0)), '+', lit(1)).as('next'))
-        .where('name', '=', about.table),
-      digest,
-      manifest_sha256: '',
-      rows: table.rows,
-      created,
-    }))
-    .returning(['name', 'version'])
-    .executeTakeFirstOrThrow()
-  const folder = tableFolder(home, key.name, String(key.version))
-  removeLeftovers(folder)
-  const manifest = await writeFolder(folder, async folder => {
-    const [partition, files] = await Promise.all([writePartition(table, folder, context.signal), about.source.files()])
-    const manifest: TableManifest = {
-      table: key.name,
-      version: key.version,
-      parent: key.version > 1 ? key.version - 1 : null,
-      created: isoTime(created),
+  const same = await findSame(digest, about, context)
+  if (same) return { manifest: same, created: false }
+  // The store's lock is taken when everything that takes time is on the disk: meanwhile other commands go on.
+  const filled = temporaryName(tableFolder(context.home, about.table, 'next'))
+  mkdirSync(filled, { recursive: true })
+  try {
+    const [partition, files] = await Promise.all([writePartition(table, filled, context.signal), about.source.files()])
+    const content = {
+      created: isoTime(context.now()),
       ...describeTable(table, digest, partition),
       timeframe: about.timeframe,
       source: { kind: about.source.kind, files },
       report: about.report,
     }
-    writeAtomic(join(folder, 'manifest.json'), manifestText(manifest))
-    return manifest
-  })
-  await database
-    .updateTable('table_versions')
-    .set({ manifest_sha256: sha256(manifestText(manifest)) })
-    .where('name', '=', key.name)
-    .where('version', '=', key.version)
-    .execute()
-  return manifest
+    return await context.database.transaction().execute(async database => {
+      const same = await findSame(digest, about, { ...context, database })
+      if (same) return { manifest: same, created: false }
+      return { manifest: await addVersion(filled, about.table, content, { ...context, database }), created: true }
+    })
+  } finally {
+    rmSync(filled, { recursive: true, force: true })
+  }
 }
 
-/** Under the store's lock nobody else writes here: a folder without a row, or with a temporary name, is a dead process's. */
-function removeLeftovers(folder: string): void {
-  const table = dirname(folder)
-  const dead = existsSync(table) ? readdirSync(table).filter(name => name.endsWith('.tmp')) : []
-  for (const name of [basename(folder), ...dead]) rmSync(join(table, name), { recursive: true, force: true })
+/** The manifest of the current version, when it has these rows. */
+async function findSame(
+  digest: string,
+  { table }: NewTable,
+  { home, database }: Pick<TableContext, 'home' | 'database'>,
+): Promise<TableManifest | undefined> {
+  const current = await latestVersion(table, { database })
+  if (current?.digest !== digest || !existsSync(tableFolder(home, table, String(current.version)))) return undefined
+  return readManifest(current, home)
+}
+
+/** Inside a transaction, which holds the store's write lock: the row is seen by others only when the files are there. */
+async function addVersion(
+  filled: string,
+  name: string,
+  content: Omit<TableManifest, 'table' | 'version' | 'parent'>,
+  { home, database }: Pick<TableContext, 'home' | 'database'>,
+): Promise<TableManifest> {
+  const parent = (await latestVersion(name, { database }))?.version ?? null
+  const version = (parent ?? 0) + 1
+  const manifest = { table: name, version, parent, ...content }
+  const text = manifestText(manifest)
+  writeAtomic(join(filled, 'manifest.json'), text)
+  const folder = tableFolder(home, name, String(version))
+  rmSync(folder, { recursive: true, force: true }) // a folder without a row is a dead process's
+  place(filled, folder)
+  const { digest, rows, created } = content
+  await database
+    .insertInto('table_versions')
+    .values({ name, version, digest, manifest_sha256: sha256(text), rows, created: Date.parse(created) })
+    .execute()
+  return manifest
 }
 
 const manifestText = (manifest: TableManifest): string => `${JSON.stringify(manifest, null, 2)}\n`
 
 async function writePartition(table: Table, folder: string, signal: AbortSignal): Promise<Partition> {
   const file = 'part-0.parquet'
-  await writeParquet(table, join(folder, file), signal)
+  await writeTable(table, join(folder, file), signal)
   return { file, rows: table.rows, ...timeRange(table), ...(await fileDigests(join(folder, file))) }
 }
 

@@ -1,6 +1,6 @@
 // BUILD: table -> features and label, a row per bar, as one Arrow file found by its digest.
 import { join } from 'node:path'
-import { readArrow, writeArrow } from '../base/arrow.ts'
+import { own, readArrow, writeArrow } from '../base/arrow.ts'
 import type { Context } from '../base/context.ts'
 import { dataError } from '../base/errors.ts'
 import { findColumn, jsonDigest, numbers, rowsBySymbol, strings, type Table } from '../base/table.ts'
@@ -12,11 +12,11 @@ import { computeFeatures } from './compute.ts'
 import type { Feature } from './feature.ts'
 import { computeLabel, type LabelConfig } from './labels.ts'
 
-const VERSION = 1
+const VERSION = 2
 
 export interface Features {
   digest: string
-  /** Arrow file with a row per bar: `time`, `open`, `close`, `label`, every feature (float64, NaN where undefined), `symbol` where the table has it. */
+  /** Arrow file with the columns of FeatureRows: every feature under its name, the others as `own` names them. */
   path: string
   rows: number
   /** Names in config order. */
@@ -25,6 +25,18 @@ export interface Features {
   horizon: number
   /** Bars before the first row that can have every feature. */
   warmup: number
+}
+
+/** A row per bar; float64, NaN where undefined. */
+export interface FeatureRows {
+  time: Float64Array
+  open: Float64Array
+  close: Float64Array
+  label: Float64Array
+  /** Where the table has it. */
+  symbol?: (string | null)[]
+  /** In the order of their names. */
+  features: Float64Array[]
 }
 
 export interface FeatureConfig {
@@ -70,27 +82,34 @@ export async function build(manifest: TableManifest, config: FeatureConfig, cont
   const path = join(context.home, 'cache', 'features', `${digest}.arrow`)
   const symbol = findColumn(table, 'symbol') && strings(table, 'symbol')
   await writeArrow(path, [
-    ...['time', 'open', 'close'].map(name => ({ name, values: numbers(table, name) })),
-    ...(symbol ? [{ name: 'symbol', values: symbol }] : []),
-    { name: 'label', values: label.values },
+    ...['time', 'open', 'close'].map(name => ({ name: own(name), values: numbers(table, name) })),
+    { name: own('label'), values: label.values },
+    ...(symbol ? [{ name: own('symbol'), values: symbol }] : []),
     ...made.map(({ name }, i) => ({ name, values: columns[i] })),
   ])
   const features = made.map(({ name }) => name)
   return { digest, path, rows: table.rows, features, label: config.label, horizon: label.horizon, warmup }
 }
 
+export async function readFeatures({ path, features }: Features): Promise<FeatureRows> {
+  const columns = await readArrow(path)
+  const numbers = (name: string) => columns.get(name) as Float64Array
+  const [time, open, close, label] = ['time', 'open', 'close', 'label'].map(name => numbers(own(name)))
+  const symbol = columns.get(own('symbol')) as (string | null)[] | undefined
+  return { time, open, close, label, symbol, features: features.map(numbers) }
+}
+
 /** The table that `build --out` writes: time, symbol where there is one, features in config order, label. */
 export async function featureTable(built: Features): Promise<Table> {
-  const columns = await readArrow(built.path)
-  const symbol = columns.get('symbol') as (string | null)[] | undefined
-  const number = (name: string) => ({ name, type: 'number' as const, values: columns.get(name) as Float64Array })
+  const { time, symbol, features, label } = await readFeatures(built)
+  const number = (name: string, values: Float64Array) => ({ name, type: 'number' as const, values })
   return {
     rows: built.rows,
     columns: [
-      { name: 'time', type: 'time', values: columns.get('time') as Float64Array },
+      { name: 'time', type: 'time', values: time },
       ...(symbol ? [{ name: 'symbol', type: 'string' as const, values: symbol }] : []),
-      ...built.features.map(number),
-      number('label'),
+      ...features.map((values, i) => number(built.features[i], values)),
+      number('label', label),
     ],
   }
 }

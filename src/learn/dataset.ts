@@ -1,15 +1,15 @@
 // A dataset: raw float32 features, label and split under one digest, written once as an Arrow file that the engine maps. Nothing is fitted here.
 import { join } from 'node:path'
-import { type ArrowValues, readArrow, writeArrow } from '../base/arrow.ts'
+import { own, readArrow, writeArrow } from '../base/arrow.ts'
 import type { Context } from '../base/context.ts'
 import { dataError } from '../base/errors.ts'
 import { kolmogorovSmirnov } from '../base/statistics.ts'
 import { jsonDigest, type Table, takeRows } from '../base/table.ts'
 import { writeTable } from '../data/files.ts'
-import type { Features } from '../features/build.ts'
+import { type FeatureRows, type Features, readFeatures } from '../features/build.ts'
 import { indices, type Range, type Split, type SplitConfig, size, split } from './split.ts'
 
-const VERSION = 1
+const VERSION = 2
 /** A feature whose float32 rounding exceeds this share of its own deviation would be another feature. */
 const RESOLUTION = 1e-3
 /** Two parts that agree better than this are suspiciously alike. The limit p-value is exact enough to warn by. */
@@ -19,7 +19,7 @@ export type Task = 'binary'
 
 export interface Dataset {
   digest: string
-  /** Arrow file: `time`, `end`, `open`, `close`, `label` (float64), `symbol` where there are several, and a float32 column per feature. */
+  /** Arrow file with the columns of DatasetRows: every feature under its name, the others as `own` names them. */
   path: string
   rows: number
   features: string[]
@@ -35,6 +35,13 @@ export interface Dataset {
   warnings: string[]
 }
 
+/** The rows of a dataset: what was measured of a bar as float64, what is learned from as float32. */
+export interface DatasetRows extends Omit<FeatureRows, 'features'> {
+  /** Time of the bar at which the label is known. */
+  end: Float64Array
+  features: Float32Array[]
+}
+
 /** What a dataset is found by. */
 export const datasetInputs = (built: Features, config: SplitConfig) => ({
   version: VERSION,
@@ -48,12 +55,7 @@ export const datasetInputs = (built: Features, config: SplitConfig) => ({
  * Errors (exit 4): TOO_SHORT, CONSTANT_FEATURE, FLOAT32_RESOLUTION, ONE_CLASS, TOO_FEW_ROWS, LABEL_NOT_BINARY.
  */
 export async function freeze(built: Features, config: SplitConfig, context: Context): Promise<Dataset> {
-  const columns = await readArrow(built.path)
-  const numbers = (name: string) => columns.get(name) as Float64Array
-  const features = built.features.map(numbers)
-  const symbol = columns.get('symbol') as (string | null)[] | undefined
-  const label = numbers('label')
-  const time = numbers('time')
+  const { time, open, close, label, symbol, features } = await readFeatures(built)
   const ready = warm(features, symbol, label.length)
   const kept = Int32Array.from(ready.filter(row => !Number.isNaN(label[row])))
   if (kept.length === 0)
@@ -73,12 +75,11 @@ export async function freeze(built: Features, config: SplitConfig, context: Cont
   const digest = jsonDigest(datasetInputs(built, config))
   const path = join(context.home, 'cache', 'datasets', `${digest}.arrow`)
   await writeArrow(path, [
-    { name: 'time', values: rows.time },
-    { name: 'end', values: rows.end },
-    { name: 'open', values: take(numbers('open')) },
-    { name: 'close', values: take(numbers('close')) },
-    { name: 'label', values: rows.label },
-    ...(symbol ? [{ name: 'symbol', values: Array.from(kept, row => symbol[row]) }] : []),
+    ...Object.entries({ ...rows, open: take(open), close: take(close) }).map(([name, values]) => ({
+      name: own(name),
+      values,
+    })),
+    ...(symbol ? [{ name: own('symbol'), values: Array.from(kept, row => symbol[row]) }] : []),
     ...rounded.map((values, i) => ({ name: built.features[i], values })),
   ])
   return {
@@ -189,20 +190,30 @@ function alike(names: string[], columns: Float32Array[], parts: Split): string[]
   ]
 }
 
-/** The columns of a dataset by name. */
-export const readDataset = (dataset: Dataset): Promise<Map<string, ArrowValues>> => readArrow(dataset.path)
+export async function readDataset({ path, features }: Pick<Dataset, 'path' | 'features'>): Promise<DatasetRows> {
+  const columns = await readArrow(path)
+  const [time, end, open, close, label] = ['time', 'end', 'open', 'close', 'label'].map(
+    name => columns.get(own(name)) as Float64Array,
+  )
+  const symbol = columns.get(own('symbol')) as (string | null)[] | undefined
+  return { time, end, open, close, label, symbol, features: features.map(name => columns.get(name) as Float32Array) }
+}
 
 /** Writes train.parquet, val.parquet and test.parquet: time, symbol where there are several, the float32 features and the label. */
 export async function writeParts(dataset: Dataset, folder: string, context: Context): Promise<string[]> {
-  const columns = await readDataset(dataset)
-  const names = ['time', ...(columns.has('symbol') ? ['symbol'] : []), ...dataset.features, 'label']
+  const { time, symbol, features, label } = await readDataset(dataset)
   const whole: Table = {
     rows: dataset.rows,
-    columns: names.map(name => {
-      const values = columns.get(name)!
-      if (Array.isArray(values)) return { name, type: 'string', values }
-      return { name, type: name === 'time' ? 'time' : 'number', values: Float64Array.from(values) }
-    }),
+    columns: [
+      { name: 'time', type: 'time', values: time },
+      ...(symbol ? [{ name: 'symbol', type: 'string' as const, values: symbol }] : []),
+      ...features.map((values, i) => ({
+        name: dataset.features[i],
+        type: 'number' as const,
+        values: Float64Array.from(values),
+      })),
+      { name: 'label', type: 'number', values: label },
+    ],
   }
   const { train, valid, test } = dataset.split
   const parts = Object.entries({ train, val: valid, test }).filter(([, ranges]) => ranges.length)

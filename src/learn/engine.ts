@@ -22,7 +22,7 @@ export const ENGINE_HOME = join(dirname(fileURLToPath(import.meta.url)), '../../
 export interface EngineOptions {
   /** The interpreter of the engine's environment. */
   python: string
-  /** Environment of the processes; threads are added here. */
+  /** Environment of the processes; what it says of threads is replaced. */
   env: Record<string, string | undefined>
   log: Log
   /** Aborting it kills every process. */
@@ -100,9 +100,10 @@ class Pool implements Engine {
     return (await this.request<{ versions: Record<string, string> }>('hello', {})).versions
   }
 
-  /** Waits for the last words of every process, also of those that failed: afterwards nothing writes to the log. */
+  /** Rejects what waits, and waits for the last words of every process, also of those that failed: afterwards nothing writes to the log. */
   async close(): Promise<void> {
     this.closing = true
+    this.rejectWaiting(interruption())
     for (const { child } of this.workers) child.stdin.end()
     const kill = setTimeout(() => {
       for (const child of this.children) child.kill('SIGKILL')
@@ -112,12 +113,17 @@ class Pool implements Engine {
   }
 
   private abort(): void {
-    for (const job of this.queue.splice(0)) job.reject(interruption())
+    this.rejectWaiting(interruption())
     for (const worker of this.workers) this.fail(worker, interruption())
+  }
+
+  private rejectWaiting(error: Error): void {
+    for (const job of this.queue.splice(0)) job.reject(error)
   }
 
   /** Gives waiting jobs to idle processes: first those whose matrix the process already holds, then a matrix nobody holds. */
   private dispatch(): void {
+    if (this.closing || this.options.signal.aborted) return
     const idle = [...this.workers].filter(worker => worker.versions && !worker.job)
     for (const worker of idle) {
       const job = this.takeFor(worker)
@@ -151,6 +157,7 @@ class Pool implements Engine {
         ...env,
         PYTHONPATH: ENGINE_HOME,
         PYTHONDONTWRITEBYTECODE: '1',
+        SLUICE_THREADS: '1',
         OMP_NUM_THREADS: '1',
         OPENBLAS_NUM_THREADS: '1',
         OMP_WAIT_POLICY: 'PASSIVE',
@@ -199,7 +206,7 @@ class Pool implements Engine {
         this.capacity = this.workers.size
         if (this.capacity > 0) return
         this.capacity = this.size // the next request tries afresh
-        for (const waiting of this.queue.splice(0)) waiting.reject(error)
+        this.rejectWaiting(error)
       },
     }
     return job
@@ -229,7 +236,7 @@ class Pool implements Engine {
     clearTimeout(worker.timer)
     worker.child.kill('SIGKILL')
     worker.job?.reject(error)
-    if (!this.closing && !this.options.signal.aborted) this.dispatch()
+    this.dispatch()
   }
 }
 

@@ -60,7 +60,7 @@ const SMALLEST_TRAIN = 100
  * Splits rows by time. Boundaries are floor(cumulated ratio x distinct times + 1e-9). A row leaves its part if its label
  * interval meets a bar of the later part (purge), then `embargo` more times leave the end of the earlier part.
  * Walk-forward = scikit-learn's TimeSeriesSplit(folds, test_size = |valid|, gap = horizon + embargo) on the rows before the test part.
- * Throws TOO_FEW_ROWS when a part is empty, ONE_CLASS when the last fold's training rows hold one class.
+ * Throws TOO_FEW_ROWS when a part is empty, and it or ONE_CLASS when the last fold cannot be trained.
  */
 export function split(rows: SplitRows, config: SplitConfig): Split {
   const n = rows.time.length
@@ -94,8 +94,9 @@ export function split(rows: SplitRows, config: SplitConfig): Split {
   const folds: Fold[] = []
   const warnings: string[] = []
   for (const plan of plans) {
-    const problem = unusable(rows, plan.train)
-    if (!problem) folds.push({ index: folds.length, ...plan, ...earlyStop(rows, plan.train) })
+    const fold = { index: folds.length, ...plan, ...earlyStop(rows, plan.train) }
+    const problem = unusable(rows, fold)
+    if (!problem) folds.push(fold)
     else if (plan === plans.at(-1))
       throw dataError(problem.code, `the last fold cannot be trained: ${problem.message}`, { next: problem.next })
     else warnings.push(`a fold drops out: ${problem.message}`)
@@ -140,6 +141,7 @@ export function walkForward(
 
 /** The last 15 % of a fold's training rows stop the fitting early; the rest, purged from them, is what is fitted. */
 function earlyStop(rows: SplitRows, train: Range[]): { fit: Range[]; stop: Range[] } {
+  if (!train.length) return { fit: [], stop: [] }
   const first = nthRow(train, Math.floor(size(train) * (1 - STOP_SHARE) + 1e-9))
   const border = firstRowAt(rows.time, rows.time[first])
   const stop = clip(train, border, rows.time.length)
@@ -154,20 +156,31 @@ export function before(rows: SplitRows, part: Range[], later: Range[], embargo: 
   return dropLastTimes(rows.time, kept, embargo)
 }
 
-function unusable({ label }: SplitRows, train: Range[]): { code: string; message: string; next: string } | undefined {
-  const n = size(train)
-  if (n < SMALLEST_TRAIN)
+interface Problem {
+  code: string
+  message: string
+  next: string
+}
+
+/** Why a fold cannot be trained: by a model that is fitted on all its training rows, or by one that stops early. */
+const unusable = (rows: SplitRows, { train, fit }: Fold): Problem | undefined =>
+  unfit(rows, train, 'training rows', SMALLEST_TRAIN) ??
+  unfit(rows, fit, 'training rows before those that stop boosting', 1)
+
+function unfit({ label }: SplitRows, part: Range[], what: string, least: number): Problem | undefined {
+  const n = size(part)
+  if (n < least)
     return {
       code: 'TOO_FEW_ROWS',
-      message: `${n} training rows, at least ${SMALLEST_TRAIN} are needed`,
+      message: `${n} ${what}, at least ${least} ${least === 1 ? 'is' : 'are'} needed`,
       next: 'more bars, or fewer folds',
     }
   if (!label) return undefined
-  const first = label[train[0][0]]
-  if (!train.every(([from, to]) => label.subarray(from, to).every(value => value === first))) return undefined
+  const first = label[part[0][0]]
+  if (!part.every(([from, to]) => label.subarray(from, to).every(value => value === first))) return undefined
   return {
     code: 'ONE_CLASS',
-    message: `all ${n} training rows have the label ${first}`,
+    message: `all ${n} ${what} have the label ${first}`,
     next: 'another label threshold or horizon',
   }
 }

@@ -1,8 +1,8 @@
 // TRAIN: fits every candidate on every fold through the engine. A finished fit is found by its digest and not redone.
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { readArrow } from '../base/arrow.ts'
-import { removeLeftovers, sha256, temporaryName } from '../base/blobs.ts'
+import { own, readArrow } from '../base/arrow.ts'
+import { sha256, temporaryName } from '../base/blobs.ts'
 import type { Context, EngineEvent } from '../base/context.ts'
 import { engineError } from '../base/errors.ts'
 import { jsonDigest } from '../base/table.ts'
@@ -54,7 +54,6 @@ export async function train(
   seed: number,
   context: Context,
 ): Promise<Trained[]> {
-  removeLeftovers(fitsFolder(context.home))
   const { folds } = dataset.split
   const total = candidates.length * folds.length
   const started = context.now()
@@ -109,7 +108,13 @@ export async function fitOnce(
     const { digest: id, path, features, task, classes } = dataset
     const done = await context.engine.request<Omit<Fit, 'digest' | 'folder' | 'warnings' | 'cached'>>(
       method,
-      { dataset: { digest: id, path, features, label: 'label', task, classes }, model: recipe, rows, iterations, out },
+      {
+        dataset: { digest: id, path, features, label: own('label'), task, classes },
+        model: recipe,
+        rows,
+        iterations,
+        out,
+      },
       {
         affinity: jsonDigest({ id, kind: recipe.kind, train: rows.train, stop: rows.stop }),
         onEvent: event => {
@@ -154,6 +159,9 @@ function readFit(folder: string): Omit<Fit, 'cached'> | undefined {
     return undefined // a damaged entry of the cache is fitted again
   }
 }
+
+/** Whether a fit still lies in its folder as it was finished. */
+export const isIntact = ({ folder }: Pick<Fit, 'folder'>): boolean => readFit(folder) !== undefined
 
 /** Probability of the last class for every predicted row, float32, in row order; `onnx` reads what onnxruntime gave the engine. */
 export async function probabilities(

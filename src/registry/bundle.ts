@@ -107,19 +107,25 @@ export async function writeBundle(
   files: BundleFile[],
   key: SigningKey,
 ): Promise<string> {
-  if (existsSync(folder)) throw usageError('BUNDLE_EXISTS', `${folder} exists already`)
+  if (existsSync(folder)) throw exists(folder)
   const manifest = parseManifest({ format: 1, ...content, files: files.map(describe) })
   const model = files.find(file => file.name === MODEL)
   if (!model) throw dataError('BUNDLE_FILES', `a bundle needs ${MODEL}`)
   checkModel(manifest, model.bytes)
   const bytes = Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)
-  await writeFolder(folder, async temporary => {
-    for (const { name, bytes } of files) writeFileSync(join(temporary, name), bytes)
-    writeFileSync(join(temporary, SIGNATURE), signatureText(key.fingerprint, sign(null, bytes, key.privateKey)))
-    writeFileSync(join(temporary, MANIFEST), bytes)
-  })
+  try {
+    await writeFolder(folder, async temporary => {
+      for (const { name, bytes } of files) writeFileSync(join(temporary, name), bytes)
+      writeFileSync(join(temporary, SIGNATURE), signatureText(key.fingerprint, sign(null, bytes, key.privateKey)))
+      writeFileSync(join(temporary, MANIFEST), bytes)
+    })
+  } catch (error) {
+    throw existsSync(folder) ? exists(folder) : error // another process has put its own there meanwhile
+  }
   return sha256(bytes)
 }
+
+const exists = (folder: string) => usageError('BUNDLE_EXISTS', `${folder} exists already`)
 
 /**
  * Verifies a bundle before anything of it is loaded: signature by a trusted key, every file's size and SHA-256, no file more or less,

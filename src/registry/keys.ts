@@ -1,15 +1,9 @@
 // The ed25519 key that signs bundles, and the public keys that are trusted. The private key never leaves its file.
-import {
-  createHash,
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPairSync,
-  type KeyObject,
-  randomBytes,
-} from 'node:crypto'
+import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
+import { temporaryName, writeAtomic } from '../base/blobs.ts'
 import { messageOf, usageError } from '../base/errors.ts'
 
 /** The section `registry` of the config. */
@@ -66,12 +60,12 @@ export function parsePublicKey(encoded: string): KeyObject {
 function createKey(file: string): void {
   const { privateKey, publicKey } = generateKeyPairSync('ed25519')
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
-  const temporary = `${file}.${randomBytes(4).toString('hex')}.tmp`
+  const temporary = temporaryName(file)
   writeFileSync(temporary, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600, flush: true })
   try {
-    // A link, unlike a rename, does not replace the key that another process made meanwhile.
+    // A link, unlike a rename, does not replace the key that another process made meanwhile; the public key's writing syncs the folder of both.
     linkSync(temporary, file)
-    writeFileSync(join(dirname(file), 'ed25519.pub.pem'), publicKey.export({ type: 'spki', format: 'pem' }))
+    writeAtomic(join(dirname(file), 'ed25519.pub.pem'), publicKey.export({ type: 'spki', format: 'pem' }).toString())
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
   } finally {

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { sha256 } from '../base/blobs.ts'
 import type { Context } from '../base/context.ts'
+import { SluiceError } from '../base/errors.ts'
 import type { GitState } from '../base/runs.ts'
 import { spearman } from '../base/statistics.ts'
 import type { TableManifest } from '../data/tables.ts'
@@ -12,7 +13,7 @@ import { type Fit, fitOnce, probabilities } from '../learn/train.ts'
 import type { Selected } from '../prove/contest.ts'
 import { type GateResult, judge } from '../prove/gate.ts'
 import { failedParity, measureParity, type Parity, type Verdict } from '../prove/verdict.ts'
-import { type BundleManifest, bundleFolder, openBundle, writeBundle } from './bundle.ts'
+import { type BundleFile, type BundleManifest, bundleFolder, openBundle, writeBundle } from './bundle.ts'
 import { signingKey, trustedKeys } from './keys.ts'
 import { addVersion, nextVersion } from './versions.ts'
 
@@ -50,26 +51,14 @@ export async function register(
   context: Context,
 ): Promise<Registered> {
   const { shipped, parity, refit, failed } = await fitShipped(dataset, chosen, verdict, subject, context)
-  const name = subject.name
-  const version = await nextVersion(context.database, context.home, name)
-  const folder = bundleFolder(context.home, name, version)
-  const key = signingKey(context.home)
-  const manifest = await describe(
-    dataset,
-    chosen,
-    verdict,
-    { shipped, parity, refit, version, gates: [...verdict.gates, ...failed] },
-    subject,
-    context,
-  )
-  const files = shipped.artefacts.filter(({ name }) => name.startsWith('model.'))
-  await writeBundle(
-    folder,
-    manifest,
-    files.map(({ name }) => ({ name, bytes: readFileSync(join(shipped.folder, name)) })),
-    key,
-  )
-  const { digest } = await openBundle(folder, trustedKeys(context.home))
+  const shipment = { shipped, parity, refit, gates: [...verdict.gates, ...failed] }
+  const content = await describe(dataset, chosen, verdict, shipment, subject, context)
+  const files = shipped.artefacts
+    .filter(({ name }) => name.startsWith('model.'))
+    .map(({ name }) => ({ name, bytes: readFileSync(join(shipped.folder, name)) }))
+  const manifest = await writeNext(content, files, context)
+  const { name, version } = manifest
+  const { digest } = await openBundle(bundleFolder(context.home, name, version), trustedKeys(context.home))
   const status = verdict.pass && !failed.length ? 'registered' : 'refused'
   await addVersion(context.database, {
     name,
@@ -81,6 +70,22 @@ export async function register(
     created: manifest.created,
   })
   return { name, version, digest, status, failed }
+}
+
+type Content = Omit<BundleManifest, 'files' | 'format' | 'version'>
+
+/** Writes the bundle of the next version. Where another run takes its number meanwhile, it is the one after that. */
+async function writeNext(content: Content, files: BundleFile[], { database, home }: Context) {
+  const key = signingKey(home)
+  for (;;) {
+    const manifest = { ...content, version: await nextVersion(database, home, content.name) }
+    try {
+      await writeBundle(bundleFolder(home, manifest.name, manifest.version), manifest, files, key)
+      return manifest
+    } catch (error) {
+      if (!(error instanceof SluiceError) || error.code !== 'BUNDLE_EXISTS') throw error
+    }
+  }
 }
 
 /** Whether a version's bundle still lies where it was put. */
@@ -130,7 +135,6 @@ interface Shipment {
   shipped: Fit
   parity: Parity
   refit: 'none' | 'all'
-  version: number
   gates: GateResult[]
 }
 
@@ -138,10 +142,10 @@ async function describe(
   dataset: Dataset,
   { selected }: Selected,
   verdict: Verdict,
-  { shipped, parity, refit, version, gates }: Shipment,
+  { shipped, parity, refit, gates }: Shipment,
   { name, run, seed, mode, features, label, table, git }: Subject,
   context: Context,
-): Promise<Omit<BundleManifest, 'files' | 'format'>> {
+): Promise<Content> {
   const { train } = dataset.split
   const modelDigest = (fit: Fit) => sha256(readFileSync(join(fit.folder, 'model.onnx')))
   const everything = { dataset: dataset.digest, rows: dataset.rows, from: dataset.from, to: dataset.to }
@@ -153,7 +157,6 @@ async function describe(
   }
   return {
     name,
-    version,
     created: context.now(),
     run,
     task: dataset.task,
@@ -190,5 +193,5 @@ async function describe(
 }
 
 async function timeOf(dataset: Dataset, row: number): Promise<number> {
-  return ((await readDataset(dataset)).get('time') as Float64Array)[row]
+  return (await readDataset(dataset)).time[row]
 }

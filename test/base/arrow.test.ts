@@ -1,4 +1,4 @@
-import { readFileSync, truncateSync } from 'node:fs'
+import { existsSync, readFileSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { type ArrowColumn, readArrow, writeArrow } from '../../src/base/arrow.ts'
@@ -36,6 +36,27 @@ describe('an Arrow file', () => {
     const path = join(temporaryFolder(), 'x.arrow')
     await writeArrow(path, [{ name: 'x', values: new Float64Array(0) }])
     expect((await readArrow(path)).get('x')).toEqual(new Float64Array(0))
+  })
+
+  it('may hold one array, or two views of its memory, under two names', async () => {
+    const path = join(temporaryFolder(), 'x.arrow')
+    const values = Float64Array.from({ length: 100 }, (_, i) => i)
+    await writeArrow(path, [
+      { name: 'a', values },
+      { name: 'b', values },
+      { name: 'c', values: values.subarray(0) },
+    ])
+    expect([...(await readArrow(path)).values()]).toEqual([values, values, values])
+  })
+
+  it('never holds two columns of one name', async () => {
+    const path = join(temporaryFolder(), 'x.arrow')
+    const column = { name: 'a', values: Float64Array.of(1) }
+    await expect(writeArrow(path, [column, column])).rejects.toMatchObject({
+      code: 'DUPLICATE_COLUMN',
+      message: expect.stringContaining('two columns named a'),
+    })
+    expect(existsSync(path)).toBe(false)
   })
 
   it('that is damaged or missing is a data error', async () => {

@@ -1,8 +1,11 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { type Database, openDatabase } from '../../src/base/database.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 describe('database', () => {
   it('migrates once and reads back what was written', async () => {
@@ -50,4 +53,38 @@ describe('database', () => {
     expect(await database.selectFrom('alias_moves').selectAll().execute()).toEqual([])
     await database.destroy()
   })
+
+  it('waits for a store that another process is making', async () => {
+    const file = join(temporaryFolder(), 'store.db')
+    await lockFrom(file, 200)
+    await openDatabase(file).destroy()
+  })
+
+  it('says in words that it is locked for longer than anyone waits', async () => {
+    const file = join(temporaryFolder(), 'store.db')
+    const busy = { code: 'STORE_BUSY', exit: 2, next: expect.any(String) }
+    const database = openDatabase(file, { patience_ms: 20 })
+    await lockFrom(file, 5000)
+    const alias = { model: 'm', alias: 'champion', version: 1, moved: 1 }
+    const write = (store: Database) => store.insertInto('aliases').values(alias).execute()
+    await expect(write(database)).rejects.toMatchObject(busy)
+    await expect(database.transaction().execute(write)).rejects.toMatchObject(busy)
+    await database.destroy()
+    const unmade = join(temporaryFolder(), 'store.db')
+    await lockFrom(unmade, 5000)
+    expect(() => openDatabase(unmade, { patience_ms: 20 })).toThrow(expect.objectContaining(busy))
+  })
 })
+
+/** Another process that holds the store's lock for some time, from when this resolves. */
+async function lockFrom(file: string, milliseconds: number): Promise<void> {
+  const code = `const store = new (require('libsql'))(process.argv[1])
+    store.exec('begin exclusive')
+    console.log('locked')
+    setTimeout(() => store.close(), process.argv[2])`
+  const child = spawn(process.execPath, ['-e', code, file, String(milliseconds)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  onTestFinished(() => void child.kill())
+  await once(child.stdout, 'data')
+}

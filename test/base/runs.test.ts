@@ -1,5 +1,8 @@
 // Runs and steps in a real store.
 import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { sql } from 'kysely'
 import { describe, expect, it } from 'vitest'
 import type { Context } from '../../src/base/context.ts'
 import { dataError, interruption } from '../../src/base/errors.ts'
@@ -75,6 +78,21 @@ describe('a run', () => {
       error: expect.stringContaining('"DIED"'),
     })
     expect((await showRun(dead.id, context)).steps).toMatchObject([{ stage: 'train', status: 'failed' }])
+  })
+
+  it('that begins removes what dead processes left half-written, and nothing else', async () => {
+    const context = testContext()
+    const places = ['', 'keys', 'cache/features', 'cache/fits', 'runs/r', 'models/m', 'tables/t', 'tables/t/quarantine']
+    const left = (pid: number) => places.map(place => join(place, `.x.y.${pid}.0123abcd.tmp`))
+    const others = ['keys/.x.tmp', 'cache/fits/whole/fit.json', 'elsewhere/deep/.x.y.1.0123abcd.tmp']
+    const dead = deadPid()
+    for (const name of [...left(dead), ...left(process.pid), ...others]) put(context.home, name, '')
+    mkdirSync(join(context.home, `tables/t/.next.${dead}.0123abcd.tmp`))
+    await begin(context)
+    const files = readdirSync(context.home, { recursive: true, withFileTypes: true }).filter(file => file.isFile())
+    const names = files.map(({ parentPath, name }) => relative(context.home, join(parentPath, name)))
+    expect(names.sort()).toEqual([...left(process.pid), ...others].sort())
+    expect(existsSync(join(context.home, `tables/t/.next.${dead}.0123abcd.tmp`))).toBe(false)
   })
 
   it('knows the commit it ran on and whether something was changed', async () => {
@@ -158,6 +176,30 @@ describe('a step', () => {
     const [row] = (await showRun(run.id, context)).steps
     expect(row).toMatchObject({ status: 'failed', error: expect.stringContaining('BAD_ROW'), output: null })
     expect(await step(await begin(context), 'build', {}, worker().work, context)).toEqual({ n: 1 })
+  })
+
+  it('whose end the store does not take is told by its first error, and is no stage of the run', async () => {
+    const context = testContext()
+    const run = await begin(context)
+    const error = dataError('BAD_ROW', 'row 3')
+    const losingTheStore = async () => {
+      await context.database.destroy()
+      throw error
+    }
+    await expect(step(run, 'build', {}, losingTheStore, context)).rejects.toBe(error)
+    await failRun(run, error, context)
+    expect(run.stages).toEqual([])
+  })
+
+  it('that cannot be written as done has failed, once', async () => {
+    const context = testContext()
+    const run = await begin(context)
+    const refused = 'the step is not taken'
+    await sql`create trigger no_end before update on steps when new.status = 'done'
+      begin select raise(abort, ${sql.lit(refused)}); end`.execute(context.database)
+    await expect(step(run, 'build', {}, async () => 1, context)).rejects.toThrow(refused)
+    expect(run.stages).toEqual([])
+    expect((await showRun(run.id, context)).steps).toMatchObject([{ status: 'failed', output: null }])
   })
 
   it('that is stopped half way is interrupted and done again', async () => {

@@ -1,11 +1,13 @@
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { fileDigests } from '../../src/base/blobs.ts'
+import { openDatabase } from '../../src/base/database.ts'
 import { tableDigest } from '../../src/base/table.ts'
 import { readCandles, writeTable } from '../../src/data/files.ts'
 import { ingest } from '../../src/data/ingest.ts'
-import { loadTable, tableFolder } from '../../src/data/tables.ts'
+import type { SourceFile } from '../../src/data/rows.ts'
+import { loadTable, saveTable, tableFolder } from '../../src/data/tables.ts'
 import { cleanCsv, dataOf, given, NOW, testContext } from './home.ts'
 
 const clean = (context: { home: string }, rows = 48) =>
@@ -78,6 +80,53 @@ describe('versions', () => {
   })
 })
 
+describe('two commands that share a home', () => {
+  /** Connections of their own to one store. */
+  function twoConnections() {
+    const context = testContext()
+    return [1, 2].map(() => {
+      const database = openDatabase(join(context.home, 'store.db'))
+      onTestFinished(() => database.destroy())
+      return { ...context, database }
+    })
+  }
+  const about = (files = async (): Promise<SourceFile[]> => []) => ({
+    table: 'prices',
+    timeframe: '1h',
+    report: {},
+    source: { kind: 'file', files },
+  })
+  const candles = async (context: { home: string }, rows: number) =>
+    readCandles(given(context, `candles${rows}.csv`, cleanCsv(rows)))
+
+  it('can both write while one of them saves its rows', async () => {
+    const [one, other] = twoConnections()
+    const move = { model: 'm', alias: 'champion', from_version: null, to_version: 1, reason: 'r', moved: NOW }
+    const files = async () => {
+      await other.database.insertInto('alias_moves').values(move).execute()
+      return []
+    }
+    expect(await saveTable(await candles(one, 5), about(files), one)).toMatchObject({ manifest: { version: 1 } })
+  })
+
+  it('save equal rows as one version, and others as two', async () => {
+    const contexts = twoConnections()
+    const equal = await candles(contexts[0], 5)
+    const same = await Promise.all(contexts.map(context => saveTable(equal, about(), context)))
+    expect(same.map(({ manifest, created }) => [manifest.version, created]).sort()).toEqual([
+      [1, false],
+      [1, true],
+    ])
+    const tables = await Promise.all([6, 7].map(rows => candles(contexts[0], rows)))
+    const other = await Promise.all(tables.map((table, i) => saveTable(table, about(), contexts[i])))
+    expect(other.map(({ manifest: { version, parent } }) => [version, parent]).sort()).toEqual([
+      [2, 1],
+      [3, 2],
+    ])
+    expect(readdirSync(tableFolder(contexts[0].home, 'prices')).sort()).toEqual(['1', '2', '3'])
+  })
+})
+
 describe('what is not as it was written', () => {
   const saved = async () => {
     const context = testContext()
@@ -136,12 +185,11 @@ describe('nothing half-written', () => {
     expect(await ingest(config, context)).toMatchObject({ version: 1 })
   })
 
-  it('what a process that died left, a folder without a row or half of one, is replaced', async () => {
+  it('the folder without a row that a process left when it died is replaced', async () => {
     const context = testContext()
     const left = join(context.home, 'tables', 'prices', '1')
     mkdirSync(left, { recursive: true })
     writeFileSync(join(left, 'part-0.parquet'), 'half')
-    mkdirSync(join(left, '..', '.1.4711.ab12.tmp'))
     expect(await ingest(clean(context), context)).toMatchObject({ version: 1, created: true })
     expect((await loadTable('prices', 1, context)).table.rows).toBe(48)
     expect(await versions(context)).toEqual({ rows: 1, folders: ['1'] })

@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { writeArrow } from '../../src/base/arrow.ts'
+import { own, writeArrow } from '../../src/base/arrow.ts'
 import type { Context } from '../../src/base/context.ts'
 import { random } from '../../src/base/random.ts'
 import { numbers, strings } from '../../src/base/table.ts'
@@ -48,11 +48,12 @@ async function built(
   const path = join(context.home, 'features.arrow')
   const column = (value: Value) => Float64Array.from({ length: bars }, (_, row) => value(row))
   await writeArrow(path, [
-    ...Object.entries({ time, open: () => 1, close: () => 1, label, ...features }).map(([name, value]) => ({
-      name,
+    ...Object.entries({ time, open: () => 1, close: () => 1, label }).map(([name, value]) => ({
+      name: own(name),
       values: column(value),
     })),
-    ...(symbol ? [{ name: 'symbol', values: Array.from({ length: bars }, (_, row) => symbol(row)) }] : []),
+    ...Object.entries(features).map(([name, value]) => ({ name, values: column(value) })),
+    ...(symbol ? [{ name: own('symbol'), values: Array.from({ length: bars }, (_, row) => symbol(row)) }] : []),
   ])
   return {
     digest: 'd',
@@ -68,7 +69,7 @@ async function built(
 async function frozen(features: Record<string, Value>, given: Given = {}, split = holdout) {
   const context = testContext()
   const dataset = await freeze(await built(context, features, given), split, context)
-  return { context, dataset, columns: await readDataset(dataset) }
+  return { context, dataset, rows: await readDataset(dataset) }
 }
 
 const sine: Value = row => Math.sin(row)
@@ -79,7 +80,7 @@ const after =
 
 describe('freeze', () => {
   it('keeps the rows behind the longest warm-up that have a label, as float32', async () => {
-    const { dataset, columns } = await frozen({ fast: after(5, sine), slow: after(20, row => row / 7) })
+    const { dataset, rows } = await frozen({ fast: after(5, sine), slow: after(20, row => row / 7) })
     expect(dataset).toMatchObject({
       rows: BARS - 20 - HORIZON,
       features: ['fast', 'slow'],
@@ -88,18 +89,18 @@ describe('freeze', () => {
       from: 20,
       to: BARS - 1 - HORIZON,
     })
-    expect(columns.get('slow')).toEqual(Float32Array.from({ length: dataset.rows }, (_, i) => (i + 20) / 7))
-    expect([...(columns.get('label') as Float64Array)].every(value => value === 0 || value === 1)).toBe(true)
+    expect(rows.features[1]).toEqual(Float32Array.from({ length: dataset.rows }, (_, i) => (i + 20) / 7))
+    expect(rows.label.every(value => value === 0 || value === 1)).toBe(true)
   })
 
   it('lets a feature that is missing later be missing, and says so', async () => {
-    const { dataset, columns } = await frozen({
+    const { dataset, rows } = await frozen({
       whole: sine,
       holed: row => (row === 100 ? Number.NaN : row === 200 ? Infinity : sine(row)),
     })
     expect(dataset.rows).toBe(BARS - HORIZON)
     expect(dataset.nullable).toEqual(['holed'])
-    const holed = columns.get('holed') as Float32Array
+    const [, holed] = rows.features
     expect([holed[100], holed[200], holed[300]]).toEqual([Number.NaN, Number.NaN, Math.fround(sine(300))])
   })
 
@@ -111,13 +112,28 @@ describe('freeze', () => {
       symbol: row => 'AB'[row % 2],
       label: row => (row < bars - 2 * HORIZON ? (row >> 1) % 2 : Number.NaN),
     }
-    const { columns, dataset } = await frozen({ x: row => sine(row) }, one)
-    const [time, end] = ['time', 'end'].map(name => columns.get(name) as Float64Array)
-    expect([...end].every((value, row) => value === time[row] + HORIZON)).toBe(true)
+    const { rows, dataset } = await frozen({ x: row => sine(row) }, one)
+    const { time, end } = rows
+    expect(end.every((value, row) => value === time[row] + HORIZON)).toBe(true)
     const { train, valid, test } = dataset.split
     expect(Math.max(...train.flatMap(([, to]) => end[to - 1]))).toBeLessThan(time[valid[0][0]])
     expect(Math.max(...valid.flatMap(([, to]) => end[to - 1]))).toBeLessThan(time[test[0][0]])
     expect(partSizes(dataset.split).purged).toBe(2 * 2 * HORIZON)
+  })
+
+  it('keeps times, prices and labels as they are, whatever the features are called', async () => {
+    const names = ['time', 'end', 'open', 'close', 'label', 'symbol']
+    const { dataset, rows } = await frozen(Object.fromEntries(names.map(name => [name, sine])), { symbol: () => 'A' })
+    const numbers = (value: Value) => Float64Array.from({ length: dataset.rows }, (_, row) => value(row))
+    expect(rows).toMatchObject({
+      time: numbers(row => row),
+      end: numbers(row => row + HORIZON),
+      open: numbers(() => 1),
+      close: numbers(() => 1),
+      label: numbers(row => row % 2),
+      symbol: Array.from({ length: dataset.rows }, () => 'A'),
+      features: names.map(() => Float32Array.from(numbers(sine))),
+    })
   })
 
   it('has one digest for equal inputs, another for another split', async () => {

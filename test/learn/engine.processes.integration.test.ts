@@ -1,5 +1,5 @@
 // What becomes of requests when a process is missing, broken, silent or killed, and that none outlives its pool.
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
@@ -123,6 +123,41 @@ describe('a pool', () => {
     expect(mine).toHaveLength(2)
     await engine.close()
     expect(mine.filter(isAlive)).toEqual([])
+  })
+
+  it('that is closed after a failed fit starts nothing more for the work that waits', async () => {
+    const started = put(temporaryFolder(), 'started', '')
+    const python = script(
+      `echo $$ >> "${started}"
+      read hello
+      echo '{"id": "1", "event": "done", "protocol": 1, "versions": {}}'
+      while read line; do
+        id=$(echo "$line" | sed 's/.*"id":"\\([0-9]*\\)".*/\\1/')
+        sleep 0.0$id
+        echo "{\\"id\\": \\"$id\\", \\"event\\": \\"failed\\", \\"code\\": \\"FIT_FAILED\\", \\"reason\\": \\"no\\"}"
+      done`,
+    )
+    const { engine } = openPool({ python, size: 2 })
+    const asked = Array.from({ length: 12 }, () => engine.request('fit', {}))
+    const answers = Promise.allSettled(asked)
+    await expect(Promise.all(asked)).rejects.toMatchObject({ code: 'FIT_FAILED' })
+    await engine.close()
+    expect((await answers).every(({ status }) => status === 'rejected')).toBe(true)
+    expect((await answers).at(-1)).toMatchObject({ reason: { fault: 'interrupted' } })
+    expect(readFileSync(started, 'utf8').trim().split('\n')).toHaveLength(2)
+  })
+
+  it('gives every process one thread, whatever the environment says', async () => {
+    const python = script(
+      `read hello
+      versions="{\\"threads\\": \\"$SLUICE_THREADS $OMP_NUM_THREADS $OPENBLAS_NUM_THREADS\\"}"
+      echo "{\\"id\\": \\"1\\", \\"event\\": \\"done\\", \\"protocol\\": 1, \\"versions\\": $versions}"
+      read line
+      echo "{\\"id\\": \\"2\\", \\"event\\": \\"done\\", \\"versions\\": $versions}"
+      exec cat > /dev/null`,
+    )
+    const env = { ...process.env, SLUICE_THREADS: '7', OMP_NUM_THREADS: '7' }
+    expect(await pool({ python, size: 1, env }).engine.versions()).toEqual({ threads: '1 1 1' })
   })
 
   it('gives a process the work whose matrix it holds', async () => {

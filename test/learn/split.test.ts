@@ -98,6 +98,24 @@ describe('folds', () => {
     )
   })
 
+  it('drop out with a warning where what is fitted when boosting stops early is nothing, or of one class', () => {
+    const rows = series(2000, 0)
+    // The first fold's 200 training rows hold two classes, the 170 that are fitted before the other 30 stop it hold one.
+    const label = Float64Array.from(rows.time, (_, i) => Number(i > 180 && i % 2))
+    const { folds, warnings } = split({ ...rows, label }, config())
+    expect(folds.map(fold => size(fold.train))).toEqual([500, 800, 1100, 1400])
+    expect(warnings).toEqual([
+      'a fold drops out: all 170 training rows before those that stop boosting have the label 0',
+    ])
+    const late = Float64Array.from(rows.time, (_, i) => Number(i > 1200))
+    expect(() => split({ ...rows, label: late }, config({ kind: 'holdout' }))).toThrow(
+      expect.objectContaining({ code: 'ONE_CLASS', message: expect.stringContaining('all 1190 training rows before') }),
+    )
+    expect(() => split(series(600, 110), config({ kind: 'holdout', ratios: [0.4, 0.3, 0.3] }))).toThrow(
+      expect.objectContaining({ code: 'TOO_FEW_ROWS', message: expect.stringContaining(' 0 training rows before') }),
+    )
+  })
+
   it('stop early on their last 15 %, purged from what is fitted', () => {
     const [fold] = split(series(1000, 5), config({ kind: 'holdout' })).folds
     expect(size(fold.train)).toBe(695)

@@ -147,6 +147,12 @@ describe('a bundle', () => {
     await expect(writeBundle(folder, content('trees'), filesOf('trees'), key)).rejects.toMatchObject({
       code: 'BUNDLE_EXISTS',
     })
+    const raced = join(folder, '../raced')
+    const twice = [1, 2].map(() => writeBundle(raced, content('trees'), filesOf('trees'), key))
+    expect(await Promise.allSettled(twice)).toMatchObject([
+      { status: 'fulfilled' },
+      { status: 'rejected', reason: { code: 'BUNDLE_EXISTS' } },
+    ])
     const next = join(folder, '../next')
     const write = (kind: Kind, file: string) => writeBundle(next, content(kind), filesOf(file), key)
     await expect(write('trees', 'refused/zipmap')).rejects.toMatchObject({ code: 'ZIPMAP' })

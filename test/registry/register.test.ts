@@ -1,0 +1,80 @@
+// A bundle for a recipe that is judged already: with `refit: none` nothing is fitted.
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { own, writeArrow } from '../../src/base/arrow.ts'
+import type { Context } from '../../src/base/context.ts'
+import { startRun } from '../../src/base/runs.ts'
+import type { TableManifest } from '../../src/data/tables.ts'
+import type { Dataset } from '../../src/learn/dataset.ts'
+import type { Fit } from '../../src/learn/train.ts'
+import type { Selected } from '../../src/prove/contest.ts'
+import type { Verdict } from '../../src/prove/verdict.ts'
+import { register, type Subject } from '../../src/registry/register.ts'
+import { listVersions } from '../../src/registry/versions.ts'
+import { testContext } from '../data/home.ts'
+import { put } from '../temporary.ts'
+import { expected, modelFile } from './example.ts'
+
+const none = { valid: {}, test: {} }
+
+/** What the stages before have left in a home. */
+async function judged({ home }: Context) {
+  const path = join(home, 'dataset.arrow')
+  const features = expected.trees.rows[0].map((_, i) => `f${i}`)
+  const columns = ['time', 'end', 'open', 'close', 'label'].map(name => ({
+    name: own(name),
+    values: Float64Array.of(0, 1),
+  }))
+  await writeArrow(path, [...columns, ...features.map(name => ({ name, values: Float32Array.of(0, 1) }))])
+  put(home, 'fit/model.onnx', modelFile('trees'))
+  const dataset = {
+    digest: 'd',
+    path,
+    rows: 2,
+    features,
+    nullable: [],
+    task: 'binary',
+    classes: [0, 1],
+    from: 0,
+    to: 1,
+    split: { train: [[0, 2]] },
+  } as unknown as Dataset
+  const proven = { folder: join(home, 'fit'), artefacts: [{ name: 'model.onnx' }], iterations: 3 } as Fit
+  const chosen = { selected: { kind: 'xgboost', params: {}, threshold: 0.5 } } as Selected
+  const parity = { native_python: 0, native_node: 0, bound: 1e-6, rows: 2 }
+  const verdict = { pass: true, gates: [], metrics: none, backtest: {}, benchmark: {}, proven, parity, test_looks: 1 }
+  return { dataset, chosen, verdict: { ...verdict, engine: {}, explanation: [] } as Verdict }
+}
+
+it('two runs of one name that end at once get a version each', async () => {
+  const context = testContext()
+  const { dataset, chosen, verdict } = await judged(context)
+  const { id: run } = await startRun({ name: 'demo', command: 'run', config: {}, folder: context.home }, context)
+  const subject: Subject = {
+    name: 'demo',
+    run,
+    seed: 7,
+    refit: 'none',
+    mode: 'long',
+    features: [],
+    label: {},
+    table: {
+      table: 't',
+      version: 1,
+      digest: 'd',
+      rows: 2,
+      from: '',
+      to: '',
+      timeframe: '1d',
+    } as unknown as TableManifest,
+    git: { commit: null, dirty: null },
+  }
+  const one = () => register(dataset, chosen, verdict, subject, context)
+  const made = await Promise.all([one(), one(), one()])
+  expect(made.map(({ version }) => version).sort()).toEqual([1, 2, 3])
+  expect((await listVersions(context.database, 'demo')).map(({ version, status }) => [version, status])).toEqual(
+    [1, 2, 3].map(version => [version, 'registered']),
+  )
+  expect(readdirSync(join(context.home, 'models/demo')).sort()).toEqual(['1', '2', '3'])
+})
