@@ -1,6 +1,6 @@
 // THE STORY: raw data becomes a model that has earned its place. Read run() first; each stage gives plain data that the next one takes.
 import { existsSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import type { Context } from './base/context.ts'
 import { dataError, messageOf } from './base/errors.ts'
 import { failRun, finishRun, type Run, startRun, step } from './base/runs.ts'
@@ -10,9 +10,8 @@ import { tableFolder, verifyTable } from './data/tables.ts'
 import { build, buildInputs, type Features } from './features/build.ts'
 import { expandFeatures } from './features/catalog.ts'
 import { type Dataset, datasetInputs, freeze, partSizes } from './learn/dataset.ts'
-import { engineDigest } from './learn/engine.ts'
 import { expandModels } from './learn/models.ts'
-import { type Trained, train } from './learn/train.ts'
+import { isIntact, type Trained, train } from './learn/train.ts'
 import { choose, type Selected } from './prove/contest.ts'
 import { judgeSelected, type Verdict } from './prove/verdict.ts'
 import { publish, type RunFiles, type Status, type Story } from './publish.ts'
@@ -120,11 +119,15 @@ function datasetStage(features: Features, { split }: Config, run: Run, context: 
   )
 }
 
-export function trainStage(dataset: Dataset, { models, seed }: Config, run: Run, context: Context): Promise<Trained[]> {
+export async function trainStage(
+  dataset: Dataset,
+  { models, seed }: Config,
+  run: Run,
+  context: Context,
+): Promise<Trained[]> {
   const candidates = expandModels(models)
-  const inputs = { engine: engineDigest(), dataset: dataset.digest, candidates, seed }
-  const intact = (trained: Trained[]) =>
-    trained.every(({ fits }) => fits.every(fit => existsSync(join(fit.folder, 'fit.json'))))
+  const inputs = { engine: await context.engine.digest(), dataset: dataset.digest, candidates, seed }
+  const intact = (trained: Trained[]) => trained.every(({ fits }) => fits.every(isIntact))
   return step(run, 'train', inputs, () => train(dataset, candidates, seed, context), context, intact)
 }
 
@@ -141,7 +144,7 @@ export function selectStage(
   return step(run, 'select', inputs, () => choose(dataset, trained, { thresholds, select, backtest }, context), context)
 }
 
-export function gateStage(
+export async function gateStage(
   table: IngestResult,
   dataset: Dataset,
   trained: Trained[],
@@ -150,14 +153,15 @@ export function gateStage(
   run: Run,
   context: Context,
 ): Promise<Verdict> {
-  const inputs = { version: 2, engine: engineDigest(), dataset: dataset.digest, selected, gates, backtest, seed }
+  const engine = await context.engine.digest()
+  const inputs = { version: 2, engine, dataset: dataset.digest, selected, gates, backtest, seed }
   const series = {
     symbols: table.symbols.length ? table.symbols : [table.table],
     timeframe: table.timeframe ?? 'irregular',
   }
   const work = () =>
     judgeSelected(dataset, trained, selected, { gates, backtest }, { run: run.id, seed, series }, context)
-  return step(run, 'gate', inputs, work, context, ({ proven }) => existsSync(join(proven.folder, 'fit.json')))
+  return step(run, 'gate', inputs, work, context, ({ proven }) => isIntact(proven))
 }
 
 export async function registerStage(
@@ -185,7 +189,7 @@ export async function registerStage(
   }
   const inputs = {
     version: 1,
-    engine: engineDigest(),
+    engine: await context.engine.digest(),
     dataset: dataset.digest,
     selected,
     backtest,

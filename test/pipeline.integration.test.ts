@@ -10,6 +10,7 @@ import { loadConfig } from '../src/config.ts'
 import { openContext } from '../src/context.ts'
 import { readColumns, writeTable } from '../src/data/files.ts'
 import { ingest } from '../src/data/ingest.ts'
+import { pythonOf } from '../src/learn/install.ts'
 import { run } from '../src/pipeline.ts'
 import { bundleFolder, openRegistered } from '../src/registry/bundle.ts'
 import { trustedKeys } from '../src/registry/keys.ts'
@@ -96,6 +97,16 @@ describe('a run', () => {
     // A fit with equal inputs is found, whatever stage asks for it.
     if (['thresholds', 'gates', 'models'].includes(section))
       expect(readdirSync(join(context.home, 'cache/fits'))).toHaveLength(fits)
+  })
+
+  it('fits again what was damaged, and comes to the same verdict', async () => {
+    const context = openHome()
+    const first = await tell(context)
+    const fits = join(context.home, 'cache/fits')
+    for (const name of readdirSync(fits)) append(join(fits, name, 'predictions.arrow'))
+    const again = await tell(context)
+    expect([again.selected, again.metrics, again.gates]).toEqual([first.selected, first.metrics, first.gates])
+    expect(found(again)).toMatchObject({ dataset: true, train: false, select: true, gate: false, register: true })
   })
 
   it('leaves files that agree with what it says', async () => {
@@ -294,7 +305,7 @@ describe('a run that cannot go on', () => {
 
   it('because its engine is broken keeps the reason and the last words in its row', async () => {
     const context = openHome()
-    const broken = openPool({ python: '/nowhere/python' }).engine
+    const broken = openPool({ python: pythonOf('/nowhere') }).engine
     await expect(tell({ ...context, engine: broken })).rejects.toMatchObject({ code: 'ENGINE_MISSING', exit: 5 })
     const [{ id, status, error }] = await listRuns(context)
     expect([status, JSON.parse(error!).code]).toEqual(['failed', 'ENGINE_MISSING'])

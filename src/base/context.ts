@@ -27,6 +27,8 @@ export interface Engine {
   ): Promise<Done>
   /** CPU seconds of all requests so far, and the peak memory of the processes that run now. */
   usage(): { cpu_seconds: number; memory_mb: number }
+  /** SHA-256 of the engine's code and of the libraries that run: part of what a fit is found by. */
+  digest(): Promise<string>
   /** Versions of Python and its libraries, as the engine says. */
   versions(): Promise<Record<string, string>>
   close(): Promise<void>

@@ -70,7 +70,12 @@ const fileSource = z
     format: z.enum(['csv', 'parquet']).optional().describe('default: by the name of the file'),
     columns: columns.default({}).describe('ours to theirs; a column that has a common name needs no entry'),
     keep: z
-      .array(z.string().refine(name => !isCandleColumn(name), 'a candle has that column already'))
+      .array(
+        z
+          .string()
+          .regex(/^[^#]/, 'a name begins with another sign than #')
+          .refine(name => !isCandleColumn(name), 'a candle has that column already'),
+      )
       .refine(names => new Set(names).size === names.length, 'a column is named twice')
       .default([])
       .describe(

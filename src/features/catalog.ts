@@ -22,13 +22,16 @@ const LONGEST_WINDOW = 100_000
 /** Columns that stand beside the features wherever they are written. */
 const TAKEN = ['time', 'symbol', 'label']
 
+const isFree = (text: string): boolean => !TAKEN.includes(text)
+const notFree = `a feature cannot be named ${TAKEN.join(', ')}`
+
 const name = z.string().min(1).max(200)
 const ownName = z
   .string()
   .regex(/^[A-Za-z_][\w.-]{0,63}$/, {
     error: 'a name has up to 64 letters, digits, _ . - and begins with a letter or _',
   })
-  .refine(text => !TAKEN.includes(text), { error: `a feature cannot be named ${TAKEN.join(', ')}` })
+  .refine(isFree, { error: notFree })
 const timeframe = z
   .string()
   .refine(isTimeframe, { error: 'a timeframe is a number and s, m, h, d, w or M (months), such as 4h' })
@@ -98,7 +101,10 @@ const KINDS: Record<string, Kind> = {
   obv: kind({}, bars.obv),
   aroon: over(25, 2, bars.aroon, outputs('up', 'down')),
   column: {
-    schema: z.strictObject({ name, timeframe: fan(timeframe).optional() }),
+    schema: z.strictObject({
+      name: name.refine(isFree, { error: notFree }),
+      timeframe: fan(timeframe).optional(),
+    }),
     make: (spec: { name: string }) => passThrough(spec.name),
   },
   expr: {

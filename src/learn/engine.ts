@@ -9,7 +9,8 @@ import { fileURLToPath } from 'node:url'
 import type { Engine, EngineEvent } from '../base/context.ts'
 import { dataError, engineError, interruption, type SluiceError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
-import { LOCKS } from './install.ts'
+import { jsonDigest } from '../base/table.ts'
+import { isOwn, LOCKS } from './install.ts'
 
 export const PROTOCOL = 1
 const START_TIMEOUT_MS = 60_000
@@ -67,6 +68,7 @@ class Pool implements Engine {
   private readonly queue: Job[] = []
   private cpuSeconds = 0
   private closing = false
+  private identity?: Promise<string>
   /** Processes worth starting: fewer than `size` once one of them could not be started. */
   private capacity: number
 
@@ -98,6 +100,22 @@ class Pool implements Engine {
 
   async versions(): Promise<Record<string, string>> {
     return (await this.request<{ versions: Record<string, string> }>('hello', {})).versions
+  }
+
+  digest(): Promise<string> {
+    this.identity ??= this.identify().catch(error => {
+      this.identity = undefined
+      throw error
+    })
+    return this.identity
+  }
+
+  /** What our own environment holds is in its lock, so no process is started to ask it; any other one is asked. */
+  private async identify(): Promise<string> {
+    const libraries = isOwn(this.options.python)
+      ? readFileSync(join(LOCKS, 'core.lock'), 'utf8')
+      : await this.versions()
+    return jsonDigest({ code: codeDigest(), libraries })
   }
 
   /** Rejects what waits, and waits for the last words of every process, also of those that failed: afterwards nothing writes to the log. */
@@ -282,20 +300,12 @@ function crashed(worker: Worker, code: number | null, signal: string | null): Sl
   })
 }
 
-let digest: string | undefined
-
-/** SHA-256 of the engine's code and exact dependencies: part of what a fit is found by. Read once: a warm engine does not change either. */
-export function engineDigest(): string {
-  digest ??= hashEngine()
-  return digest
-}
-
-function hashEngine(): string {
+function codeDigest(): string {
   const hash = createHash('sha256')
   const code = join(ENGINE_HOME, 'sluice_engine')
   const files = readdirSync(code, { recursive: true, encoding: 'utf8' })
     .filter(file => file.endsWith('.py'))
     .sort()
   for (const file of files) hash.update(file).update(readFileSync(join(code, file)))
-  return hash.update(readFileSync(join(LOCKS, 'core.lock'))).digest('hex')
+  return hash.digest('hex')
 }

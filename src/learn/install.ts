@@ -17,6 +17,9 @@ export const environmentOf = (cache: string): string => join(cache, `engine-${lo
 
 export const pythonOf = (cache: string): string => join(environmentOf(cache), 'bin', 'python')
 
+/** Whether an interpreter is that of an environment which `install` made from the present lock. */
+export const isOwn = (python: string): boolean => pythonOf(dirname(dirname(dirname(python)))) === python
+
 export const isInstalled = (cache: string, group: Group): boolean => existsSync(stampOf(cache, group))
 
 /**

@@ -7,7 +7,6 @@ import type { Context, EngineEvent } from '../base/context.ts'
 import { engineError } from '../base/errors.ts'
 import { jsonDigest } from '../base/table.ts'
 import type { Dataset } from './dataset.ts'
-import { engineDigest } from './engine.ts'
 import type { Candidate, Params } from './models.ts'
 import type { Fold, Range } from './split.ts'
 
@@ -96,7 +95,8 @@ export async function fitOnce(
 ): Promise<Fit> {
   const { recipe, rows, iterations = null } = request
   const method = request.export ? 'export' : 'fit'
-  const digest = jsonDigest({ engine: engineDigest(), dataset: dataset.digest, method, recipe, rows, iterations })
+  const engine = await context.engine.digest()
+  const digest = jsonDigest({ engine, dataset: dataset.digest, method, recipe, rows, iterations })
   const folder = join(fitsFolder(context.home), digest)
   const found = readFit(folder)
   if (found) return { ...found, cached: true }

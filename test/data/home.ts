@@ -30,6 +30,7 @@ export function testContext(): Context & { warnings: string[] } {
       size: 0,
       request: () => Promise.reject(new Error('ingest needs no engine')),
       usage: () => ({ cpu_seconds: 0, memory_mb: 0 }),
+      digest: async () => 'engine',
       versions: async () => ({}),
       close: async () => {},
     },

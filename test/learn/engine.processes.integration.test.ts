@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { interruption } from '../../src/base/errors.ts'
+import { pythonOf } from '../../src/learn/install.ts'
 import { childrenOf, isAlive, until } from '../processes.ts'
 import { put, temporaryFolder } from '../temporary.ts'
 import { fit, openPool, PYTHON, pool, writeDataset } from './pool.ts'
@@ -158,6 +159,27 @@ describe('a pool', () => {
     )
     const env = { ...process.env, SLUICE_THREADS: '7', OMP_NUM_THREADS: '7' }
     expect(await pool({ python, size: 1, env }).engine.versions()).toEqual({ threads: '1 1 1' })
+  })
+
+  it('is known by the libraries that run: our own environment by its lock, another by what it says', async () => {
+    const says = (version: string) =>
+      script(
+        `read hello
+        versions='{"numpy": "${version}"}'
+        echo "{\\"id\\": \\"1\\", \\"event\\": \\"done\\", \\"protocol\\": 1, \\"versions\\": $versions}"
+        read line
+        echo "{\\"id\\": \\"2\\", \\"event\\": \\"done\\", \\"versions\\": $versions}"
+        exec cat > /dev/null`,
+      )
+    const digest = (python: string) => pool({ python, size: 1 }).engine.digest()
+    const others = await Promise.all([says('2.0'), says('2.0'), says('2.1')].map(digest))
+    expect(others[1]).toBe(others[0])
+    expect(others[2]).not.toBe(others[0])
+    // Nothing is started for the digest of our own: there is no such file.
+    const own = await digest(pythonOf('/nowhere'))
+    expect(own).toMatch(/^[0-9a-f]{64}$/)
+    expect(others).not.toContain(own)
+    await expect(digest('/nowhere/python')).rejects.toMatchObject({ code: 'ENGINE_MISSING' })
   })
 
   it('gives a process the work whose matrix it holds', async () => {
