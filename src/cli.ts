@@ -1,6 +1,6 @@
 // The command line: what there is to type, and what a failure looks like. What the commands do is in commands.ts.
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
-import { EXIT, interruption, messageOf, SluiceError } from './base/errors.ts'
+import { codeOf, EXIT, interruption, messageOf, SluiceError } from './base/errors.ts'
 import type { Options } from './command.ts'
 import type * as Commands from './commands.ts'
 
@@ -168,7 +168,7 @@ async function perform(name: keyof typeof Commands, options: Options): Promise<v
 /** Says what went wrong in a few lines and gives the exit code; a stack goes to the log only. */
 function explain(error: unknown, { json }: Options): number {
   const known = error instanceof SluiceError ? error : undefined
-  const code = known?.code ?? 'UNEXPECTED'
+  const code = codeOf(error)
   process.stderr.write(`error ${code}: ${messageOf(error)}\n${known?.next ? `next: ${known.next}\n` : ''}`)
   if (!known) process.stderr.write('this is a fault of sluice, not of your input\n')
   if (json) writeError({ code, message: messageOf(error), next: known?.next, detail: known?.detail })

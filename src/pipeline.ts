@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Context } from './base/context.ts'
-import { dataError, messageOf } from './base/errors.ts'
+import { codeOf, dataError, messageOf } from './base/errors.ts'
 import { failRun, finishRun, type Run, startRun, step } from './base/runs.ts'
 import type { Config, LoadedConfig } from './config.ts'
 import { type IngestResult, ingest, ingestInputs } from './data/ingest.ts'
@@ -70,7 +70,11 @@ export async function record<Result extends object>(
     await finishRun(run, 'status' in result ? (result.status as Status) : 'done', result, context)
     return result
   } catch (error) {
-    context.log.debug(`${command} failed: ${messageOf(error)}`, { run: run.id, stack: (error as Error)?.stack })
+    context.log.debug(`${command} failed: ${messageOf(error)}`, {
+      run: run.id,
+      code: codeOf(error),
+      stack: (error as Error)?.stack,
+    })
     await failRun(run, error, context)
     throw error
   }

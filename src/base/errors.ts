@@ -46,3 +46,6 @@ export const interruption = () => new SluiceError('interrupted', 'INTERRUPTED', 
 
 /** The one line of an unknown thrown value. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+/** A stable code; whatever is none of ours is a fault of ours. */
+export const codeOf = (error: unknown): string => (error instanceof SluiceError ? error.code : 'UNEXPECTED')

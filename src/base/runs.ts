@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 import { isAlive } from './blobs.ts'
 import type { Context } from './context.ts'
 import type { Database, Row } from './database.ts'
-import { messageOf, SluiceError } from './errors.ts'
+import { codeOf, messageOf, SluiceError } from './errors.ts'
 import { removeLeftovers } from './leftovers.ts'
 import { jsonDigest } from './table.ts'
 
@@ -185,9 +185,8 @@ function startMeter({ engine }: Context) {
 const round = (value: number) => Math.round(value * 1000) / 1000
 
 function describeError(error: unknown): string {
-  const { code, detail } =
-    error instanceof SluiceError ? error : { code: 'UNEXPECTED', detail: (error as Error)?.stack }
-  return JSON.stringify({ code, message: messageOf(error), detail })
+  const detail = error instanceof SluiceError ? error.detail : (error as Error)?.stack
+  return JSON.stringify({ code: codeOf(error), message: messageOf(error), detail })
 }
 
 /** Runs whose process is gone did not finish. */
