@@ -88,7 +88,9 @@ export function loadConfig(path: string, overrides: string[] = []): LoadedConfig
   if (!parsed.success)
     refuse(
       path,
-      parsed.error.issues.flatMap(flatten).map(issue => `${place(offsetOf(document, issue))}: ${describe(issue)}`),
+      parsed.error.issues
+        .flatMap(flatten)
+        .map(issue => `${place(offsetOf(document, issue))}: ${describe(issue, document)}`),
     )
   const config = parsed.data!
   const missing = resolvePaths(config, dirname(file))
@@ -179,13 +181,27 @@ function flatten(issue: Issue): Issue[] {
   return best.flatMap(inner => flatten({ ...inner, path: [...issue.path, ...inner.path] } as Issue))
 }
 
-function describe(issue: Issue): string {
+function describe(issue: Issue, document: Document): string {
   const where = issue.path.join('.')
   if (issue.code === 'unrecognized_keys')
     return `unknown key ${[...issue.path, issue.keys[0]].join('.')}${didYouMean(issue.path, issue.keys[0])}`
   if (issue.code === 'invalid_type' && issue.message.includes('received undefined'))
     return `${where} is missing (${issue.expected})`
+  const choices = choicesOf(issue)
+  const found = choices && document.getIn(issue.path)
+  if (choices && (found === undefined || typeof found === 'string')) {
+    const close = found && nearest(found, choices)
+    const fact = found === undefined ? `${where} is missing` : `${where}: there is no ${found}`
+    return `${fact}; ${close ? `did you mean ${close}?` : `there are ${choices.join(', ')}`}`
+  }
   return where ? `${where}: ${issue.message}` : issue.message
+}
+
+/** The words of which one was wanted, where the issue is that it was none of them. */
+function choicesOf(issue: Issue): string[] | undefined {
+  if (issue.code === 'invalid_value') return issue.values.map(String)
+  if (issue.code === 'invalid_union' && 'options' in issue) return (issue.options as unknown[]).map(String)
+  return undefined
 }
 
 type JsonSchema = { [key: string]: unknown }

@@ -96,6 +96,21 @@ describe('a problem', () => {
       withKey('split: { kind: holdout, fold: 3 }'),
       'f.yaml:4:25: unknown key split.fold; did you mean folds?',
     ],
+    [
+      'a model that is none',
+      withKey('models: [{ kind: xgbost }]'),
+      'f.yaml:4:18: models.0.kind: there is no xgbost; did you mean xgboost?',
+    ],
+    [
+      'a feature that is none',
+      withKey('features: [{ kind: smaa }]'),
+      'f.yaml:4:20: features.0.kind: there is no smaa; did you mean sma?',
+    ],
+    [
+      'a word that is like no other',
+      withKey('deploy: tomorrow'),
+      'f.yaml:4:9: deploy: there is no tomorrow; there are auto, manual',
+    ],
     ['a wrong type', withKey('seed: many'), /^f\.yaml:4:7: seed: .*expected (number|int), received string/],
     [
       'a wrong type in a list',
@@ -147,6 +162,13 @@ describe('a problem', () => {
     const found = problems(text)
     expect(found).toHaveLength(1)
     expect(found[0]).toEqual(typeof message === 'string' ? message : expect.stringMatching(message))
+  })
+
+  it('of the ratios is found beside another of the same section', () => {
+    expect(problems(withKey('split: { kind: stratified, ratios: [0.7, 0.2, 0.2] }'))).toEqual([
+      'f.yaml:4:16: split.kind: there is no stratified; there are walk_forward, holdout',
+      'f.yaml:4:36: split.ratios: ratios must add up to 1, not 1.1',
+    ])
   })
 
   it('does not hide the others', () => {

@@ -1,7 +1,6 @@
 // The kinds of features: keys, defaults and the function that makes each. A new kind is a row of KINDS.
 import { z } from 'zod'
 import { messageOf, usageError } from '../base/errors.ts'
-import { nearest } from '../base/nearest.ts'
 import { isTimeframe, parseTimeframe, type Timeframe } from '../base/time.ts'
 import * as bars from './bars.ts'
 import { evaluationOrder, warmups } from './compute.ts'
@@ -139,9 +138,7 @@ const schemas = Object.entries(KINDS).map(([key, { schema }]) => {
 })
 const setSchema = z.strictObject({ kind: z.literal('set'), name: z.enum(Object.keys(SETS)) })
 
-const entrySchema = z.discriminatedUnion('kind', [setSchema, ...schemas], {
-  error: ({ input }) => unknownKind((input as { kind?: unknown } | undefined)?.kind),
-})
+const entrySchema = z.discriminatedUnion('kind', [setSchema, ...schemas])
 
 /** What stands for `features` where a config has none: 20 stationary features of candles. */
 export const defaultFeatures = [{ kind: 'set' as const, name: 'stationary_20' }]
@@ -206,11 +203,4 @@ function checkMacd(spec: unknown, context: z.RefinementCtx): void {
       path: ['slow'],
       message: 'the slow average needs at least the rows of the fast one',
     })
-}
-
-function unknownKind(found: unknown): string {
-  const known = ['set', ...Object.keys(KINDS)]
-  if (typeof found !== 'string') return `a feature needs a kind: ${known.join(', ')}`
-  const close = nearest(found, known)
-  return `no feature kind ${found}; ${close ? `did you mean ${close}?` : `there are ${known.join(', ')}`}`
 }

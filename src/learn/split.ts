@@ -2,18 +2,20 @@
 import { z } from 'zod'
 import { dataError } from '../base/errors.ts'
 
-export const splitSchema = z
-  .strictObject({
-    kind: z.enum(['walk_forward', 'holdout']).default('walk_forward'),
-    ratios: z.array(z.number().positive().max(1)).min(2).max(3).default([0.7, 0.15, 0.15]),
-    folds: z.int().min(1).max(100).default(5),
-    window: z.enum(['expanding', 'rolling']).default('expanding'),
-    embargo: z.int().min(0).default(0),
-  })
-  .refine(({ ratios }) => Math.abs(ratios.reduce((a, b) => a + b, 0) - 1) < 1e-9, {
-    path: ['ratios'],
-    error: issue => `ratios must add up to 1, not ${sum((issue.input as { ratios: number[] }).ratios)}`,
-  })
+export const splitSchema = z.strictObject({
+  kind: z.enum(['walk_forward', 'holdout']).default('walk_forward'),
+  ratios: z
+    .array(z.number().positive().max(1))
+    .min(2)
+    .max(3)
+    .refine(ratios => Math.abs(ratios.reduce((a, b) => a + b, 0) - 1) < 1e-9, {
+      error: issue => `ratios must add up to 1, not ${sum(issue.input as number[])}`,
+    })
+    .default([0.7, 0.15, 0.15]),
+  folds: z.int().min(1).max(100).default(5),
+  window: z.enum(['expanding', 'rolling']).default('expanding'),
+  embargo: z.int().min(0).default(0),
+})
 
 export type SplitConfig = z.infer<typeof splitSchema>
 

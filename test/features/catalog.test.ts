@@ -71,13 +71,6 @@ describe('a config', () => {
   ])('refuses %j at its place', (entries, path, code) => {
     expect(issues(entries)).toMatchObject([{ path, code }])
   })
-
-  it('says what kinds there are, and which was meant', () => {
-    expect(issues([{ kind: 'smaa' }])[0].message).toBe('no feature kind smaa; did you mean sma?')
-    expect(issues([{ kind: 'ichimoku_cloud' }])[0].message).toContain('there are set, sma, ema')
-    expect(issues([{ n: 3 }])[0].message).toContain('a feature needs a kind')
-    expect(issues(['sma'])).toHaveLength(1)
-  })
 })
 
 describe('makeFeatures', () => {
