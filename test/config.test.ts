@@ -107,6 +107,11 @@ describe('a problem', () => {
       'f.yaml:4:20: features.0.kind: there is no smaa; did you mean sma?',
     ],
     [
+      'a model without a kind',
+      withKey('models: [{ params: {} }]'),
+      /^f\.yaml:4:10: models\.0\.kind is missing; there are preset, /,
+    ],
+    [
       'a word that is like no other',
       withKey('deploy: tomorrow'),
       'f.yaml:4:9: deploy: there is no tomorrow; there are auto, manual',
