@@ -85,6 +85,7 @@ function watched(engine) {
   return {
     size: engine.size,
     usage: () => engine.usage(),
+    digest: () => engine.digest(),
     versions: () => engine.versions(),
     busySeconds: () => busy,
     async request(...args) {
