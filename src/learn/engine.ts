@@ -15,6 +15,7 @@ import { isOwn, LOCKS } from './install.ts'
 export const PROTOCOL = 1
 const START_TIMEOUT_MS = 60_000
 const CLOSE_TIMEOUT_MS = 2000
+const LAST_WORDS_MS = 500
 const STDERR_TAIL = 20
 
 /** Where the package sluice_engine lies. */
@@ -196,7 +197,15 @@ class Pool implements Engine {
     )
     child.stdin.on('error', () => {}) // a dead process is reported by its exit
     child.once('error', error => this.fail(worker, missing(python, error)))
-    child.once('exit', (code, signal) => this.fail(worker, crashed(worker, code, signal)))
+    // Its last words may still be in the pipe when it has ended; a child of its own may hold the pipe open for ever.
+    child.once('exit', (code, signal) => {
+      const end = () => this.fail(worker, crashed(worker, code, signal))
+      const late = setTimeout(end, LAST_WORDS_MS)
+      child.once('close', () => {
+        clearTimeout(late)
+        end()
+      })
+    })
     createInterface({ input: child.stdout }).on('line', line => this.receive(worker, line))
     createInterface({ input: child.stderr }).on('line', line => {
       log.debug(line, { engine: child.pid })
