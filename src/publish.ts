@@ -10,7 +10,7 @@ import { writeTable } from './data/files.ts'
 import type { IngestResult } from './data/ingest.ts'
 import { type Dataset, partSizes, readDataset } from './learn/dataset.ts'
 import { indices, type Range, size } from './learn/split.ts'
-import { type Fit, probabilities, type Trained } from './learn/train.ts'
+import { type Fit, scores, type Trained } from './learn/train.ts'
 import { backtest, buyAndHold, type Trade } from './prove/backtest.ts'
 import { fixedYear, readPart, type Selected } from './prove/contest.ts'
 import { type ReportData, renderReport } from './prove/report.ts'
@@ -69,7 +69,7 @@ async function testPart({ dataset, verdict, selected, config }: Story) {
   const { test, folds } = dataset.split
   if (!test.length) return null
   const { bars, label } = await readPart(dataset, test)
-  const p = (await probabilities(verdict.proven, dataset.classes.length)).subarray(size(folds.at(-1)!.valid))
+  const p = (await scores(verdict.proven, dataset)).subarray(size(folds.at(-1)!.valid))
   const options = fixedYear(config.backtest, dataset)
   const ours = backtest(bars, signals(p, selected.selected.threshold, options.mode), options)
   return { bars, label, p, ours, market: buyAndHold(bars, options) }
@@ -106,7 +106,7 @@ async function predictionTable({ dataset, trained, selected, verdict, config }: 
   }
 }
 
-const probability = (dataset: Dataset, fit: Fit) => probabilities(fit, dataset.classes.length)
+const probability = (dataset: Dataset, fit: Fit) => scores(fit, dataset)
 
 export function tradeTable(trades: Trade[]): Table {
   const number = (name: keyof Trade, type: 'time' | 'number' = 'number') => ({

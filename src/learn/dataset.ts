@@ -9,13 +9,13 @@ import { writeTable } from '../data/files.ts'
 import { type FeatureRows, type Features, readFeatures } from '../features/build.ts'
 import { indices, type Range, type Split, type SplitConfig, size, split } from './split.ts'
 
-const VERSION = 2
+const VERSION = 3
 /** A feature whose float32 rounding exceeds this share of its own deviation would be another feature. */
 const RESOLUTION = 1e-3
 /** Two parts that agree better than this are suspiciously alike. The limit p-value is exact enough to warn by. */
 const KS_ALIKE = 0.8
 
-export type Task = 'binary'
+export type Task = 'binary' | 'multiclass' | 'regression'
 
 export interface Dataset {
   digest: string
@@ -26,7 +26,14 @@ export interface Dataset {
   /** Features with a missing value in some row: the only ones that may be null when served. */
   nullable: string[]
   task: Task
+  /** Label values in the order of the predicted columns; none for regression. */
   classes: number[]
+  /** What the classes stand for: the table's own words, or the numbers as text. */
+  classNames: string[]
+  /** Words of each category feature, sorted: a row holds the place of its word, their number for a word that is not among them, NaN where it is missing. */
+  categories: Record<string, string[]>
+  /** Whether rows are bars with prices that can be traded. */
+  market: boolean
   horizon: number
   /** Times of the first and last row. */
   from: number
@@ -90,6 +97,9 @@ export async function freeze(built: Features, config: SplitConfig, context: Cont
     nullable: built.features.filter((_, i) => rounded[i].some(Number.isNaN)),
     task: 'binary',
     classes: [0, 1],
+    classNames: ['0', '1'],
+    categories: {},
+    market: true,
     horizon: built.horizon,
     from: rows.time[0],
     to: rows.time[kept.length - 1],

@@ -163,18 +163,29 @@ function readFit(folder: string): Omit<Fit, 'cached'> | undefined {
 /** Whether a fit still lies in its folder as it was finished. */
 export const isIntact = ({ folder }: Pick<Fit, 'folder'>): boolean => readFit(folder) !== undefined
 
-/** Probability of the last class for every predicted row, float32, in row order; `onnx` reads what onnxruntime gave the engine. */
-export async function probabilities(
+/** What a fit says of every row it predicted, in row order: a probability for each class, or the prediction; `onnx` reads what onnxruntime gave the engine. */
+export async function predictions(
   fit: Fit,
-  classes: number,
+  { task, classes }: Pick<Dataset, 'task' | 'classes'>,
   source: 'native' | 'onnx' = 'native',
-): Promise<Float32Array> {
-  const name = `${source === 'onnx' ? 'onnx_' : ''}p${classes - 1}`
-  const values = (await readArrow(join(fit.folder, 'predictions.arrow'))).get(name)
-  if (!(values instanceof Float32Array))
+): Promise<Float32Array[]> {
+  const columns = await readArrow(join(fit.folder, 'predictions.arrow'))
+  const names = task === 'regression' ? ['prediction'] : classes.map((_, k) => `p${k}`)
+  return names.map(name => {
+    const values = columns.get(source === 'onnx' ? `onnx_${name}` : name)
+    if (values instanceof Float32Array) return values
     throw engineError(
       'ENGINE_PROTOCOL',
       `predictions.arrow of fit ${fit.digest.slice(0, 12)} has no float32 column ${name}`,
     )
-  return values
+  })
+}
+
+/** The one column that a threshold is held against: the probability of the last class, or the prediction. */
+export async function scores(
+  fit: Fit,
+  dataset: Pick<Dataset, 'task' | 'classes'>,
+  source: 'native' | 'onnx' = 'native',
+) {
+  return (await predictions(fit, dataset, source)).at(-1)!
 }

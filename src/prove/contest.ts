@@ -4,7 +4,7 @@ import { endToEnd } from '../base/table.ts'
 import { type Dataset, readDataset } from '../learn/dataset.ts'
 import type { Candidate, Params } from '../learn/models.ts'
 import { indices, type Range, size } from '../learn/split.ts'
-import { type Fit, probabilities, type Trained } from '../learn/train.ts'
+import { type Fit, scores, type Trained } from '../learn/train.ts'
 import { type BacktestOptions, type Bars, backtest, barsPerYear } from './backtest.ts'
 import { deflatedSharpe } from './luck.ts'
 import { type Figures, metrics } from './metrics.ts'
@@ -107,7 +107,7 @@ export async function outOfFold(dataset: Dataset, trained: Trained[]): Promise<(
 }
 
 const foldProbabilities = async (dataset: Dataset, fits: Fit[]) =>
-  endToEnd(await Promise.all(fits.map(fit => probabilities(fit, dataset.classes.length))))
+  endToEnd(await Promise.all(fits.map(fit => scores(fit, dataset))))
 
 const choiceOf = ({ candidate, kind, params, threshold }: Scored): Choice => ({
   id: candidate,

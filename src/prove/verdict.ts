@@ -6,7 +6,7 @@ import { engineError } from '../base/errors.ts'
 import { loadModel } from '../base/onnx.ts'
 import { type Dataset, readDataset } from '../learn/dataset.ts'
 import { indices, type Range, size } from '../learn/split.ts'
-import { type Fit, fitOnce, probabilities, rowsOf, type Trained } from '../learn/train.ts'
+import { type Fit, fitOnce, rowsOf, scores, type Trained } from '../learn/train.ts'
 import { type BacktestOptions, type Bars, backtest, buyAndHold } from './backtest.ts'
 import { figuresOf, fixedYear, readPart, type Selected } from './contest.ts'
 import { explainRefusal, type GateResult, type Gates, type Verdict as Judged, judge } from './gate.ts'
@@ -97,7 +97,7 @@ async function lookAtTest(
   const { test, folds } = dataset.split
   const part = await readPart(dataset, test)
   const test_looks = await countLook({ ...looker, from: part.bars.time[0], to: dataset.to }, context)
-  const p = (await probabilities(proven, dataset.classes.length)).subarray(size(folds.at(-1)!.valid))
+  const p = (await scores(proven, dataset)).subarray(size(folds.at(-1)!.valid))
   const options = fixedYear(config.backtest, dataset)
   const { figures, benchmark, returns, trades } = tested(part.bars, p, selected.threshold, options)
   const predicted = figuresOf(part, p, selected.threshold)
@@ -158,7 +158,7 @@ function tested(bars: Bars, p: Float32Array, threshold: number, options: Backtes
 
 /** The exported fit is a second one of the same recipe and rows: equal seeds must give equal bits. */
 async function checkReproduced(dataset: Dataset, first: Fit, second: Fit): Promise<void> {
-  const [a, b] = await Promise.all([first, second].map(fit => probabilities(fit, dataset.classes.length)))
+  const [a, b] = await Promise.all([first, second].map(fit => scores(fit, dataset)))
   const odd = a.findIndex((value, i) => value !== b[i])
   if (odd >= 0)
     throw engineError(
@@ -169,8 +169,7 @@ async function checkReproduced(dataset: Dataset, first: Fit, second: Fit): Promi
 
 /** How far native, onnxruntime in Python and onnxruntime in Node are apart on the rows that a fit predicted. */
 export async function measureParity(dataset: Dataset, fit: Fit, kind: string, ranges: Range[]): Promise<Parity> {
-  const classes = dataset.classes.length
-  const [native, python] = await Promise.all([probabilities(fit, classes), probabilities(fit, classes, 'onnx')])
+  const [native, python] = await Promise.all([scores(fit, dataset), scores(fit, dataset, 'onnx')])
   const node = await predictOnnx(dataset, readFileSync(join(fit.folder, 'model.onnx')), ranges)
   return {
     native_python: distance(native, python),

@@ -9,7 +9,7 @@ import { spearman } from '../base/statistics.ts'
 import type { TableManifest } from '../data/tables.ts'
 import { type Dataset, readDataset } from '../learn/dataset.ts'
 import { indices, type Range, size } from '../learn/split.ts'
-import { type Fit, fitOnce, probabilities } from '../learn/train.ts'
+import { type Fit, fitOnce, scores } from '../learn/train.ts'
 import type { Selected } from '../prove/contest.ts'
 import { type GateResult, judge } from '../prove/gate.ts'
 import { failedParity, measureParity, type Parity, type Verdict } from '../prove/verdict.ts'
@@ -119,7 +119,7 @@ async function fitShipped(
 async function disagreement(dataset: Dataset, proven: Fit, shipped: Fit): Promise<GateResult[]> {
   const { test, folds } = dataset.split
   if (!test.length) return []
-  const [before, after] = await Promise.all([proven, shipped].map(fit => probabilities(fit, dataset.classes.length)))
+  const [before, after] = await Promise.all([proven, shipped].map(fit => scores(fit, dataset)))
   const agreement = spearman(
     before.subarray(size(folds.at(-1)!.valid)),
     Float32Array.from(indices(test), row => after[row]),

@@ -31,7 +31,10 @@ async function given(home: string, blocks: Range[]): Promise<{ dataset: Dataset;
   for (const [from, to] of blocks) {
     const folder = join(home, `fit-${from}`)
     const p1 = Float32Array.from({ length: to - from }, next)
-    await writeArrow(join(folder, 'predictions.arrow'), [{ name: 'p1', values: p1 }])
+    await writeArrow(join(folder, 'predictions.arrow'), [
+      { name: 'p0', values: p1.map(p => 1 - p) },
+      { name: 'p1', values: p1 },
+    ])
     fits.push({ folder, metrics: { model_bytes: 1 } } as unknown as Fit)
   }
   const folds = blocks.map((block, index) => ({ index, valid: [block] }))
@@ -42,6 +45,9 @@ async function given(home: string, blocks: Range[]): Promise<{ dataset: Dataset;
     from: time[0],
     to: time[ROWS - 1],
     classes: [0, 1],
+    classNames: ['0', '1'],
+    categories: {},
+    market: true,
     split: { folds },
   }
   const trained = [{ id: 'a', kind: 'logistic', params: {}, fits }]
