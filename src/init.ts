@@ -5,8 +5,8 @@ import { writeAtomic } from './base/blobs.ts'
 import { usageError } from './base/errors.ts'
 import { nameOfFile } from './base/name.ts'
 import { numbers } from './base/table.ts'
-import { inspectSeries } from './data/candles.ts'
 import { readCandles } from './data/files.ts'
+import { inspectSeries } from './data/series.ts'
 import { periodsPerYear } from './prove/backtest.ts'
 
 const PRESETS = ['market']
