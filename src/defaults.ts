@@ -19,11 +19,12 @@ export interface RowsAre {
 
 /** What the rows of a config are, before or after it was checked. */
 export function rowsAre({ data, label }: { data?: unknown; label?: unknown }): RowsAre {
-  const { schema = 'candles', source } = map(data)
+  const { schema = 'candles' } = map(data)
   if (schema === 'candles') return { candles: true, timed: true }
   const columns = Array.isArray(schema) ? schema : map(schema).columns
-  const listed = Array.isArray(columns) && columns.some(column => map(column).name === 'time')
-  return { candles: false, timed: listed || 'time' in map(map(source).columns) || map(label).horizon !== undefined }
+  const isTime = (column: unknown) => map(column).name === 'time' && (map(column).type ?? 'time') === 'time'
+  const timed = (Array.isArray(columns) && columns.some(isTime)) || map(label).horizon !== undefined
+  return { candles: false, timed }
 }
 
 /** A config as it was written, with what follows from what its rows are. */
