@@ -118,7 +118,7 @@ describe('a run', () => {
     expect(part.filter(name => name === 'valid')).toHaveLength(rows.valid)
     expect(part.filter(name => name === 'test')).toHaveLength(rows.test)
     const [y, p, signal] = ['y', 'p', 'signal'].map(name => numbers(table, name))
-    const acted = Math.fround(selected.threshold)
+    const acted = Math.fround(selected.threshold!)
     expect(signal.every((value, i) => value === Number(p[i] >= acted))).toBe(true)
     const tested = [...y.keys()].filter(i => part[i] === 'test')
     expect(metrics.test.accuracy).toBeCloseTo(tested.filter(i => y[i] === Number(p[i] >= acted)).length / rows.test, 12)

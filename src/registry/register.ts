@@ -167,7 +167,7 @@ async function describe(
       features: dataset.features.map(feature => ({ name: feature, nullable: dataset.nullable.includes(feature) })),
     },
     output: 'probability',
-    decision: { threshold: selected.threshold, mode },
+    decision: selected.threshold === null ? null : { threshold: selected.threshold, mode },
     features: features as Record<string, unknown>[],
     timeframe: table.timeframe,
     label: label as Record<string, unknown>,
