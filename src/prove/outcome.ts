@@ -96,8 +96,15 @@ function valueOutcome(label: Float64Array, predicted: Float32Array): ValueOutcom
   }
 }
 
-/** The sections of the report. `decides` says in words what makes a row a prediction of a class. */
-export function describeOutcome(outcome: Outcome | null, decides: string): Html {
+interface Words {
+  /** What makes a row a prediction of a class. */
+  decides: string
+  /** Whether labels reach over several rows. */
+  market: boolean
+}
+
+/** The sections of the report. */
+export function describeOutcome(outcome: Outcome | null, words: Words): Html {
   if (!outcome)
     return section(
       'outcome',
@@ -105,15 +112,14 @@ export function describeOutcome(outcome: Outcome | null, decides: string): Html 
       'What was predicted, against what came.',
       html`<p>There is no test part to compare predictions with.</p>`,
     )
-  return 'points' in outcome
-    ? describeValues(outcome)
-    : html`${describeClasses(outcome, decides)}${calibration(outcome)}`
+  if ('points' in outcome) return describeValues(outcome)
+  return html`${describeClasses(outcome, words)}${calibration(outcome, words)}`
 }
 
 /** More classes make a matrix that nobody reads. */
 const MOST_CLASSES = 12
 
-function describeClasses({ classes, confusion, roc_auc }: ClassOutcome, decides: string): Html {
+function describeClasses({ classes, confusion, roc_auc }: ClassOutcome, { decides }: Words): Html {
   const claimed = classes.map((_, k) => confusion.reduce((total, row) => total + row[k], 0))
   const rows = classes.map((name, k) => {
     const actual = confusion[k].reduce((total, n) => total + n, 0)
@@ -149,13 +155,13 @@ const shares = (hits: number, claimed: number, actual: number) => ({
 /** Classes whose calibration is drawn; the others would only make the page long. */
 const DRAWN_CLASSES = 6
 
-function calibration({ calibration }: ClassOutcome): Html {
+function calibration({ calibration }: ClassOutcome, { market }: Words): Html {
   const several = calibration.length > 1
   const left = calibration.length - DRAWN_CLASSES
   return section(
     'calibration',
     'Calibration',
-    'On the test part. Of all rows that were given 60 %, 60 % should turn out so. Look for points on the diagonal; the lines are 95 % intervals, at their best, for overlapping labels are not independent.',
+    `On the test part. Of all rows that were given 60 %, 60 % should turn out so. Look for points on the diagonal; the lines are 95 % intervals${market ? ', at their best, for overlapping labels are not independent' : ''}.`,
     calibration.slice(0, DRAWN_CLASSES).map(({ name, bins }) => calibrationOf(bins, several ? name : undefined)),
     left > 0 ? html`<p class="small">${count(left, 'further class', 'further classes')} left out.</p>` : null,
   )

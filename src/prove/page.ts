@@ -31,7 +31,7 @@ const escaped = (text: string): string => text.replace(UNSAFE, character => ENTI
 
 export const UNDEFINED = '–'
 
-/** A number for reading: 1,540 · 0.413 · −2.1e−5 · – for what is undefined. */
+/** A number for reading: 1,540 · 0.413 · 0.00413 · −2.1e−5 · – for what is undefined. */
 export function figure(value: number | null | undefined, digits = 3): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return UNDEFINED
   return plain(value, digits).replaceAll('-', '−')
@@ -41,7 +41,8 @@ function plain(value: number, digits: number): string {
   const size = Math.abs(value)
   if (size >= 1e15) return value.toExponential(2)
   if (Number.isInteger(value) || size >= 10_000) return value.toLocaleString('en-US', { maximumFractionDigits: 0 })
-  return size < 0.5 * 10 ** -digits ? value.toExponential(1) : value.toFixed(digits)
+  if (size >= 10 ** (1 - digits)) return value.toFixed(digits)
+  return size < 1e-4 ? value.toExponential(1) : value.toPrecision(digits)
 }
 
 /** A number with as many digits as its neighbours. */

@@ -73,7 +73,7 @@ export async function renderReport(data: ReportData): Promise<string> {
     `${data.name}: ${headline(data)}`,
     html`${opening(data)}
 <main>
-${gates(data)}${data.market ? equity(data) : null}${symbols(data)}${describeSearch(data)}${folds(data)}${describeOutcome(data.outcome, decides(data))}${importances(data)}${everyFigure(data)}${origin(data)}${stages(data)}</main>
+${gates(data)}${data.market ? equity(data) : null}${symbols(data)}${describeSearch(data)}${folds(data)}${describeOutcome(data.outcome, { decides: decides(data), market: data.market })}${importances(data)}${everyFigure(data)}${origin(data)}${stages(data)}</main>
 ${closing(data)}`,
   )
 }
