@@ -76,11 +76,11 @@ export const dataset: Act = (options, caller) =>
 export const train: Act = (options, caller) =>
   configured(options, caller, async ({ config, ...rest }, context) => {
     const { prepare, record, trainStage } = await import('./pipeline.ts')
-    const { outOfFold } = await import('./prove/contest.ts')
+    const { measureCandidates } = await import('./prove/contest.ts')
     const result = await record('train', { config, ...rest }, context, async run => {
       const { dataset } = await prepare(config, run, context)
       const trained = await trainStage(dataset, config, run, context)
-      return { candidates: await outOfFold(dataset, trained), seconds: run.stages.at(-1)!.seconds }
+      return { candidates: await measureCandidates(dataset, trained), seconds: run.stages.at(-1)!.seconds }
     })
     return { json: result, text: show.trained(result.candidates) }
   })

@@ -9,13 +9,15 @@ import { nearest } from './base/nearest.ts'
 import { dataConfig, isCandleColumn, nameSchema } from './data/schema.ts'
 import { checkTogether, withDefaults } from './defaults.ts'
 import { expandFeatures, featuresSchema } from './features/catalog.ts'
+import type { Task } from './features/labels.ts'
 import { labelSchema } from './features/labels.ts'
 import { modelsSchema } from './learn/models.ts'
 import { preprocessSchema } from './learn/preprocess.ts'
 import { splitSchema } from './learn/split.ts'
 import { backtestSchema } from './prove/backtest.ts'
 import { gatesSchema } from './prove/gate.ts'
-import { selectSchema, thresholdGrid, thresholdsSchema } from './prove/select.ts'
+import { selectSchema, thresholdsSchema } from './prove/select.ts'
+import { completeTerms, misfits } from './prove/terms.ts'
 import { registrySchema } from './registry/keys.ts'
 import { deploySchema, serveSchema } from './serve/deploy.ts'
 
@@ -36,25 +38,26 @@ const schema = z
     split: splitSchema.prefault({}),
     preprocess: preprocessSchema.prefault({}),
     models: modelsSchema,
-    thresholds: thresholdsSchema.prefault({}),
+    thresholds: thresholdsSchema.optional(),
     select: selectSchema.prefault({}),
     backtest: backtestSchema.prefault({}),
-    gates: gatesSchema,
+    gates: gatesSchema.optional(),
     refit: z.enum(['none', 'all']).default('all'),
     deploy: deploySchema.default('auto'),
     registry: registrySchema.prefault({}),
     serve: serveSchema.prefault({}),
   })
   .superRefine((config, issues) => {
-    const lowest = thresholdGrid(config.thresholds)[0]
-    if (config.backtest.mode === 'long_short' && lowest <= 0.5)
-      issues.addIssue({
-        code: 'custom',
-        path: ['thresholds'],
-        message: `under long_short every threshold must exceed 0.5, and ${lowest} does not`,
-      })
+    for (const misfit of misfits(config, scopeOf(config), config.backtest.mode))
+      issues.addIssue({ code: 'custom', ...misfit })
   })
   .superRefine(checkTogether)
+  .transform(config => ({ ...config, ...completeTerms(config, scopeOf(config)) }))
+
+const scopeOf = ({ task, data: { schema } }: { task: Task; data: { schema: unknown } }) => ({
+  task,
+  market: schema === 'candles',
+})
 
 type Parsed = z.infer<typeof schema>
 

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Context } from './base/context.ts'
-import { codeOf, dataError, messageOf } from './base/errors.ts'
+import { codeOf, messageOf } from './base/errors.ts'
 import { failRun, finishRun, type Run, startRun, step } from './base/runs.ts'
 import type { Config, LoadedConfig } from './config.ts'
 import { type IngestResult, ingest, ingestInputs } from './data/ingest.ts'
@@ -11,7 +11,7 @@ import { build, buildInputs, type Features, planFeatures } from './features/buil
 import { type Dataset, datasetInputs, freeze, partSizes } from './learn/dataset.ts'
 import { expandModels } from './learn/models.ts'
 import { isIntact, type Trained, train } from './learn/train.ts'
-import { choose, type Selected } from './prove/contest.ts'
+import { choose, requireTradable, type Selected } from './prove/contest.ts'
 import { judgeSelected, type Verdict } from './prove/verdict.ts'
 import { publish, type RunFiles, type Status, type Story } from './publish.ts'
 import { isRegistered, type Registered, register } from './registry/register.ts'
@@ -25,7 +25,7 @@ export async function run(loaded: LoadedConfig, context: Context): Promise<RunRe
     const started = performance.now()
     const champion = await aliasVersion(context.database, config.name)
     const { table, features, dataset } = await prepare(config, run, context)
-    requireOneSymbol(table)
+    requireTradable(dataset)
     const trained = await trainStage(dataset, config, run, context)
     const selected = await selectStage(dataset, trained, config, run, context) // validation rows only
     const verdict = await gateStage(table, dataset, trained, selected, config, run, context) // the one look at the test rows
@@ -34,18 +34,6 @@ export async function run(loaded: LoadedConfig, context: Context): Promise<RunRe
     const story = { config, run, table, dataset, trained, selected, verdict, version, status }
     return summarise(story, await publish(story, context), (performance.now() - started) / 1000)
   })
-}
-
-/** Said before anything is fitted: what is selected and judged is one series. */
-function requireOneSymbol({ symbols }: IngestResult): void {
-  if (symbols.length > 1)
-    throw dataError(
-      'SYMBOLS',
-      `the table holds ${symbols.length} symbols (${symbols.slice(0, 3).join(', ')}${symbols.length > 3 ? ', ...' : ''}); a run backtests one`,
-      {
-        next: 'a source of one symbol',
-      },
-    )
 }
 
 /** From the source to frozen rows and their split. */
@@ -146,7 +134,7 @@ export function selectStage(
 ): Promise<Selected> {
   const { thresholds, select, backtest } = config
   const fits = trained.map(({ id, fits }) => [id, fits.map(({ digest }) => digest)])
-  const inputs = { version: 2, dataset: dataset.digest, fits, thresholds, select, backtest }
+  const inputs = { version: 3, dataset: dataset.digest, fits, thresholds, select, backtest }
   return step(run, 'select', inputs, () => choose(dataset, trained, { thresholds, select, backtest }, context), context)
 }
 
@@ -160,13 +148,14 @@ export async function gateStage(
   context: Context,
 ): Promise<Verdict> {
   const engine = await context.engine.digest()
-  const inputs = { version: 2, engine, dataset: dataset.digest, selected, gates, backtest, seed }
-  const series = {
+  const inputs = { version: 3, engine, dataset: dataset.digest, selected, gates, backtest, seed }
+  // What has no symbol is known by the name of its table.
+  const looked = {
     symbols: table.symbols.length ? table.symbols : [table.table],
-    timeframe: table.timeframe ?? 'irregular',
+    timeframe: dataset.market ? (table.timeframe ?? 'irregular') : 'rows',
   }
   const work = () =>
-    judgeSelected(dataset, trained, selected, { gates, backtest }, { run: run.id, seed, series }, context)
+    judgeSelected(dataset, trained, selected, { gates, backtest }, { run: run.id, seed, looked }, context)
   return step(run, 'gate', inputs, work, context, ({ proven }) => isIntact(proven))
 }
 
@@ -243,9 +232,11 @@ function summarise(
     combinations: selected.combinations,
     selected: selected.selected,
     leaderboard: selected.leaderboard,
+    spread: selected.spread,
     metrics: verdict.metrics,
     backtest: verdict.backtest,
     benchmark: verdict.benchmark,
+    symbols: verdict.symbols,
     gates: [...verdict.gates, ...version.failed],
     explanation: [...verdict.explanation, ...version.failed.map(({ reason }) => reason ?? '')],
     test_looks: verdict.test_looks,

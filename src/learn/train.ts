@@ -58,7 +58,8 @@ export async function train(
   const started = context.now()
   let done = 0
   const one = async ({ kind, params, id }: Candidate, fold: Fold) => {
-    const fit = await fitOnce(dataset, { recipe: { kind, params, seed }, rows: rowsOf(params, fold) }, context)
+    const rows = rowsOf(params, fold, predicted(dataset, fold))
+    const fit = await fitOnce(dataset, { recipe: { kind, params, seed }, rows }, context)
     done++
     const left = (((context.now() - started) / done) * (total - done)) / 1000
     context.log.progress(`train  ${done}/${total} fits, ${id} fold ${fold.index + 1}, about ${left.toFixed(0)} s left`)
@@ -74,6 +75,10 @@ export async function train(
     candidates.map(async candidate => ({ ...candidate, fits: await Promise.all(jobs.get(candidate.id)!) })),
   )
 }
+
+/** Rows that a fold's fit predicts: its validation rows, then those it learned from where thresholds are quantiles of these. */
+const predicted = ({ task, market }: Dataset, { valid, train }: Fold): Range[] =>
+  market && task === 'regression' ? [...valid, ...train] : valid
 
 const fitsFolder = (home: string): string => join(home, 'cache', 'fits')
 

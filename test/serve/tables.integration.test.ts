@@ -58,7 +58,17 @@ async function ship(task: Task, kind: string, preprocess: object) {
   const chosen = { selected: { id, kind, params, threshold: 0.5 } } as Selected
   const none = { valid: {}, test: {} }
   const parity = { native_python: 0, native_node: 0, bound: 1, rows: 0 }
-  const verdict = { pass: true, gates: [], metrics: none, backtest: {}, benchmark: {}, proven, parity, test_looks: 1 }
+  const verdict = {
+    pass: true,
+    gates: [],
+    metrics: none,
+    backtest: {},
+    benchmark: {},
+    symbols: [],
+    proven,
+    parity,
+    test_looks: 1,
+  }
   const { id: run } = await startRun({ name: 'flowers', command: 'run', config: {}, folder: context.home }, context)
   const registered = await register(
     dataset,
