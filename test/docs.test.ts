@@ -191,7 +191,7 @@ describe('docs/commands.md', async () => {
 
 const pages = [
   ...readdirSync(root).filter(name => name.endsWith('.md')),
-  ...['docs', 'examples', 'examples/sp500', 'examples/planted'].flatMap(folder =>
+  ...['docs', 'examples', 'examples/sp500', 'examples/planted', 'examples/penguins'].flatMap(folder =>
     readdirSync(join(root, folder))
       .filter(name => name.endsWith('.md'))
       .map(name => `${folder}/${name}`),
