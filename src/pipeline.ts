@@ -223,6 +223,8 @@ function summarise(
   return {
     run: run.id,
     status,
+    task: dataset.task,
+    market: dataset.market,
     seconds: Math.round(seconds * 1000) / 1000,
     stages: run.stages,
     rows: partSizes(dataset.split),
