@@ -7,9 +7,11 @@ import { messageOf, SluiceError, usageError } from './base/errors.ts'
 import { nameOfFile } from './base/name.ts'
 import { nearest } from './base/nearest.ts'
 import { dataConfig, isCandleColumn, nameSchema } from './data/schema.ts'
+import { checkTogether, rowsAre, withDefaults } from './defaults.ts'
 import { expandFeatures, featuresSchema } from './features/catalog.ts'
 import { labelSchema } from './features/labels.ts'
 import { modelsSchema } from './learn/models.ts'
+import { preprocessSchema } from './learn/preprocess.ts'
 import { splitSchema } from './learn/split.ts'
 import { backtestSchema } from './prove/backtest.ts'
 import { gatesSchema } from './prove/gate.ts'
@@ -29,11 +31,12 @@ const schema = z
       .min(0)
       .max(2 ** 31 - 1)
       .default(42),
-    task: z.enum(['binary']).default('binary'),
+    task: z.enum(['binary', 'multiclass', 'regression']).default('binary'),
     data: dataConfig,
     features: featuresSchema,
     label: labelSchema,
     split: splitSchema.prefault({}),
+    preprocess: preprocessSchema.prefault({}),
     models: modelsSchema,
     thresholds: thresholdsSchema.optional(),
     select: selectSchema.prefault({}),
@@ -48,11 +51,12 @@ const schema = z
     for (const misfit of misfits(config, scopeOf(config), config.backtest.mode))
       issues.addIssue({ code: 'custom', ...misfit })
   })
+  .superRefine(checkTogether)
   .transform(config => ({ ...config, ...completeTerms(config, scopeOf(config)) }))
 
-const scopeOf = ({ task, data: { schema } }: { task: Task; data: { schema: unknown } }) => ({
-  task,
-  market: schema === 'candles',
+const scopeOf = (config: { task: Task; data: unknown; label: unknown }) => ({
+  task: config.task,
+  market: rowsAre(config).candles,
 })
 
 type Parsed = z.infer<typeof schema>
@@ -86,7 +90,7 @@ export function loadConfig(path: string, overrides: string[] = []): LoadedConfig
       document.errors.map(error => `${place(error.pos[0])}: ${error.message}`),
     )
   for (const override of overrides) applyOverride(document, override)
-  const raw = toPlain(document, path)
+  const raw = withDefaults(toPlain(document, path))
   const parsed = schema.safeParse({ name: nameOfFile(file) ?? 'model', ...raw })
   if (!parsed.success)
     refuse(

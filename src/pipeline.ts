@@ -7,8 +7,7 @@ import { failRun, finishRun, type Run, startRun, step } from './base/runs.ts'
 import type { Config, LoadedConfig } from './config.ts'
 import { type IngestResult, ingest, ingestInputs } from './data/ingest.ts'
 import { tableFolder, verifyTable } from './data/tables.ts'
-import { build, buildInputs, type Features } from './features/build.ts'
-import { expandFeatures } from './features/catalog.ts'
+import { build, buildInputs, type Features, planFeatures } from './features/build.ts'
 import { type Dataset, datasetInputs, freeze, partSizes } from './learn/dataset.ts'
 import { expandModels } from './learn/models.ts'
 import { isIntact, type Trained, train } from './learn/train.ts'
@@ -25,12 +24,12 @@ export async function run(loaded: LoadedConfig, context: Context): Promise<RunRe
     const { config } = loaded
     const started = performance.now()
     const champion = await aliasVersion(context.database, config.name)
-    const { table, dataset } = await prepare(config, run, context)
+    const { table, features, dataset } = await prepare(config, run, context)
     requireTradable(dataset)
     const trained = await trainStage(dataset, config, run, context)
     const selected = await selectStage(dataset, trained, config, run, context) // validation rows only
     const verdict = await gateStage(table, dataset, trained, selected, config, run, context) // the one look at the test rows
-    const version = await registerStage(table, dataset, selected, verdict, config, run, context)
+    const version = await registerStage(table, features, dataset, selected, verdict, config, run, context)
     const status = await deployStage(dataset, version, champion, config, run, context)
     const story = { config, run, table, dataset, trained, selected, verdict, version, status }
     return summarise(story, await publish(story, context), (performance.now() - started) / 1000)
@@ -42,7 +41,7 @@ export async function prepare(config: Config, run: Run, context: Context) {
   const table = await ingestStage(config, run, context)
   const features = await buildStage(table, config, run, context)
   const dataset = await datasetStage(features, config, run, context)
-  return { table, dataset }
+  return { table, features, dataset }
 }
 
 /** Performs `work` as a row: running, then its end, whatever that is. */
@@ -88,7 +87,8 @@ export async function buildStage(
   context: Context,
 ): Promise<Features> {
   const manifest = await verifyTable(table, version, context)
-  const wanted = { features: expandFeatures(config.features), label: config.label }
+  const { features, label, data } = config
+  const wanted = planFeatures(manifest, { features, label, schema: data.schema })
   return step(
     run,
     'build',
@@ -99,13 +99,15 @@ export async function buildStage(
   )
 }
 
-function datasetStage(features: Features, { split }: Config, run: Run, context: Context): Promise<Dataset> {
-  const inputs = datasetInputs(features, split)
+function datasetStage(features: Features, config: Config, run: Run, context: Context): Promise<Dataset> {
+  const { task, split, preprocess, seed } = config
+  const wanted = { task, split, preprocess, seed }
+  const inputs = datasetInputs(features, wanted)
   return step(
     run,
     'dataset',
     inputs,
-    () => freeze(features, split, context),
+    () => freeze(features, wanted, context),
     context,
     ({ path }) => existsSync(path),
   )
@@ -113,11 +115,11 @@ function datasetStage(features: Features, { split }: Config, run: Run, context: 
 
 export async function trainStage(
   dataset: Dataset,
-  { models, seed }: Config,
+  { models, seed, task }: Config,
   run: Run,
   context: Context,
 ): Promise<Trained[]> {
-  const candidates = expandModels(models)
+  const candidates = expandModels(models, task)
   const inputs = { engine: await context.engine.digest(), dataset: dataset.digest, candidates, seed }
   const intact = (trained: Trained[]) => trained.every(({ fits }) => fits.every(isIntact))
   return step(run, 'train', inputs, () => train(dataset, candidates, seed, context), context, intact)
@@ -150,7 +152,7 @@ export async function gateStage(
   // What has no symbol is known by the name of its table.
   const looked = {
     symbols: table.symbols.length ? table.symbols : [table.table],
-    timeframe: dataset.market ? (table.timeframe ?? 'irregular') : 'rows',
+    timeframe: dataset.timed ? (table.timeframe ?? 'irregular') : 'rows',
   }
   const work = () =>
     judgeSelected(dataset, trained, selected, { gates, backtest }, { run: run.id, seed, looked }, context)
@@ -159,6 +161,7 @@ export async function gateStage(
 
 export async function registerStage(
   table: IngestResult,
+  { specs }: Features,
   dataset: Dataset,
   selected: Selected,
   verdict: Verdict,
@@ -168,14 +171,13 @@ export async function registerStage(
 ): Promise<Registered> {
   const { name, seed, refit, backtest, label } = config
   const manifest = await verifyTable(table.table, table.version, context)
-  const features = expandFeatures(config.features)
   const subject = {
     name,
     run: run.id,
     seed,
     refit,
     mode: backtest.mode,
-    features,
+    features: specs,
     label,
     table: manifest,
     git: run.git,

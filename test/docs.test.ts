@@ -10,6 +10,7 @@ import { dataConfig } from '../src/data/schema.ts'
 import { featuresSchema } from '../src/features/catalog.ts'
 import { labelSchema } from '../src/features/labels.ts'
 import { expandModels, modelsSchema } from '../src/learn/models.ts'
+import { preprocessSchema } from '../src/learn/preprocess.ts'
 import { splitSchema } from '../src/learn/split.ts'
 import { backtestSchema } from '../src/prove/backtest.ts'
 import { gatesSchema } from '../src/prove/gate.ts'
@@ -42,6 +43,7 @@ const SECTIONS: Record<string, z.ZodType> = {
   features: featuresSchema,
   label: labelSchema,
   split: splitSchema,
+  preprocess: preprocessSchema,
   models: modelsSchema,
   thresholds: thresholdsSchema,
   select: selectSchema,
@@ -118,9 +120,9 @@ describe('docs/config.md', () => {
   })
 })
 
-const KINDS = ['logistic', 'random_forest', 'xgboost', 'lightgbm', 'catboost'] as const
+const KINDS = ['logistic', 'ridge', 'random_forest', 'xgboost', 'lightgbm', 'catboost'] as const
 
-const defaultsOf = (kind: (typeof KINDS)[number]) => expandModels([{ kind, params: {} }])[0].params
+const defaultsOf = (kind: (typeof KINDS)[number]) => expandModels([{ kind, params: {} }], 'binary')[0].params
 const allParameters = (): string[] => KINDS.flatMap(kind => Object.keys(defaultsOf(kind)))
 
 describe('docs/models.md', () => {

@@ -315,7 +315,7 @@ describe('a run that cannot go on', () => {
     ['a window longer than the data', 'features=[{kind: sma, n: 1600}]', 'TOO_SHORT'],
     ['too few bars to train on', 'data.source.bars=120', 'TOO_FEW_ROWS'],
     ['a constant feature', 'features=[{kind: expr, name: flat, expr: "close - close"}]', 'CONSTANT_FEATURE'],
-    ['labels that are no classes', 'label.kind=forward_return', 'LABEL_NOT_BINARY'],
+    ['labels that are no classes', 'label={kind: column, name: close, horizon: 1}', 'LABEL_NOT_BINARY'],
   ])('says so: %s', async (_, override, code) => {
     const context = openHome()
     await expect(tell(context, override)).rejects.toMatchObject({ code, exit: 4 })

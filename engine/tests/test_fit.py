@@ -5,7 +5,7 @@ import ast
 import numpy as np
 import pyarrow as pa
 import pytest
-from ask import BOOSTING, ENGINE, KINDS, TREES, ask, request, write
+from ask import BOOSTING, CLASSIFIERS, ENGINE, KINDS, TREES, ask, request, write
 from catboost import CatBoostClassifier
 from lightgbm import LGBMClassifier
 from lightgbm import early_stopping as stop_lightgbm
@@ -27,6 +27,7 @@ PARAMS = {
     "random_forest": {"n_estimators": 23, "max_depth": 5, "min_samples_leaf": 3, "max_features": 0.5},
     "xgboost": {"n_estimators": 40, "max_depth": 3, "learning_rate": 0.2, "subsample": 0.8, "colsample_bytree": 0.7, "reg_lambda": 2, "gamma": 0.1, "min_child_weight": 2, "max_bin": 64},
     "lightgbm": {"n_estimators": 40, "num_leaves": 7, "learning_rate": 0.2, "subsample": 0.8, "subsample_freq": 1, "colsample_bytree": 0.7, "min_child_samples": 5, "reg_alpha": 0.1, "max_bin": 63},
+    "ridge": {"alpha": 0.3},
     "catboost": {"iterations": 20, "depth": 3, "learning_rate": 0.2, "l2_leaf_reg": 2, "border_count": 32},
 }  # fmt: skip
 EAGER = {"learning_rate": 0.5, "early_stopping_rounds": 5}
@@ -60,7 +61,7 @@ def weight_name(kind: str) -> str:
 
 
 @pytest.mark.parametrize("weights", [None, "balanced"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CLASSIFIERS)
 def test_equals_the_plain_library(tmp_path, binary, kind, weights):
     x, y = binary
     answer = ask(request(tmp_path, kind, x, y, PARAMS[kind] | {"class_weight": weights}, seed=11))
@@ -134,7 +135,7 @@ def test_missing_values_are_imputed_by_the_median_of_the_training_rows(tmp_path,
         assert answer.columns() == pytest.approx(expected, abs=1e-7)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CLASSIFIERS)
 def test_equal_seeds_give_equal_bits_and_the_cache_changes_none(tmp_path, binary, kind):
     params = PARAMS[kind] | ({"early_stopping_rounds": 5} if kind in BOOSTING else {})
     warm = Engine()
@@ -164,7 +165,7 @@ def test_what_shapes_the_matrix_is_in_the_key(tmp_path, binary, change):
         assert after["artefacts"] != before["artefacts"]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "logistic"])
+@pytest.mark.parametrize("kind", list(TREES))
 def test_another_seed_is_another_model(tmp_path, binary, kind):
     answers = [ask(request(tmp_path, kind, *binary, PARAMS[kind], seed=seed)).columns() for seed in (1, 2)]
     assert not np.array_equal(*answers)
@@ -190,7 +191,7 @@ def test_rows_by_index_file_equal_ranges(tmp_path, binary):
 def test_classes_are_predicted_in_their_order(tmp_path, data):
     x, score = data
     y = np.digitize(score, [-0.3, 1.0]) - 1.0
-    for kind in KINDS:
+    for kind in CLASSIFIERS:
         asked = request(tmp_path, kind, x, y, PARAMS[kind], task="multiclass")
         p = ask(asked).columns()
         assert p.shape == (600, 3)
@@ -201,7 +202,7 @@ def test_classes_are_predicted_in_their_order(tmp_path, data):
         assert np.mean(np.array([1, -1, 0])[other.argmax(axis=1)] == y) > 0.5
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CLASSIFIERS)
 def test_importances_are_shares(tmp_path, binary, kind):
     done = ask(request(tmp_path, kind, *binary, PARAMS[kind])).done
     assert sum(done["importances"].values()) == pytest.approx(1)
@@ -218,7 +219,7 @@ def test_no_feature_used_no_importances(tmp_path, binary):
 
 
 def test_nothing_to_predict(tmp_path, binary):
-    for kind in KINDS:
+    for kind in CLASSIFIERS:
         answer = ask(request(tmp_path, kind, *binary, PARAMS[kind], method="export", rows={"train": [[0, 600]]}))
         assert answer.columns().shape == (0, 2)
         assert answer.done["metrics"]["parity"] is None

@@ -127,7 +127,7 @@ export const sourceConfig = z.discriminatedUnion('kind', [fileSource, simulatedS
 
 export const dataConfig = z.strictObject({
   table: nameSchema.optional().describe('default: the name of the config'),
-  schema: z.literal('candles', 'only candles: columns of your own are not supported yet').default('candles'),
+  schema: z.enum(['candles', 'table']).default('candles'),
   source: sourceConfig,
   timeframe: timeframe.optional().describe('length of a bar; default: the most frequent step'),
   on_bad_row: z.enum(['quarantine', 'fail']).default('quarantine'),

@@ -6,6 +6,7 @@ import os
 import catboost as cb
 import numpy as np
 
+from ..prepare import Defaults
 from ..protocol import Stopped
 from ..structure import LINK, Ensemble, Tree, constant
 from .job import Fitted, Job
@@ -27,6 +28,8 @@ DEFAULTS = {
 }
 TREES = "iterations"
 STOPS_EARLY = True
+NUMBERS = Defaults(impute=None, scale=None)
+NATIVE = False  # its categories are encoded by what came before in a random order, which no graph can repeat
 LOSS = {"binary": "Logloss", "multiclass": "MultiClass", "regression": "RMSE"}
 
 
