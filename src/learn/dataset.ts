@@ -318,7 +318,7 @@ export async function readDataset({ path, features }: Pick<Dataset, 'path' | 'fe
   const columns = await readArrow(path)
   const [time, end, label] = ['time', 'end', 'label'].map(name => columns.get(own(name)) as Float64Array)
   const price = (name: string) =>
-    (columns.get(own(name)) as Float64Array | undefined) ?? new Float64Array(time.length).fill(Number.NaN)
+    (columns.get(own(name)) as Float64Array | undefined) ?? new Float64Array(label.length).fill(Number.NaN)
   const symbol = columns.get(own('symbol')) as (string | null)[] | undefined
   const values = features.map(name => columns.get(name) as Float32Array)
   return { time, end, open: price('open'), close: price('close'), label, symbol, features: values }

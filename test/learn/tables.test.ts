@@ -7,7 +7,8 @@ import { build, featureTable } from '../../src/features/build.ts'
 import type { Task } from '../../src/features/labels.ts'
 import { freeze, partSizes, readDataset, writeParts } from '../../src/learn/dataset.ts'
 import { preprocessSchema } from '../../src/learn/preprocess.ts'
-import { indices, splitSchema } from '../../src/learn/split.ts'
+import { indices, size, splitSchema } from '../../src/learn/split.ts'
+import { audit } from '../../src/prove/audit.ts'
 import { testContext } from '../data/home.ts'
 import { flowers, tableVersion } from './tabular.ts'
 
@@ -126,6 +127,30 @@ describe('a table without a time', () => {
     expect(dataset.features).toEqual(['area', 'colour'])
     for (const features of [[{ kind: 'sma', n: 3, of: 'height' }], [{ ...area, expr: 'lag(height, 1)' }]])
       await expect(frozen({ features })).rejects.toMatchObject({ code: 'NO_ORDER', exit: 2 })
+  })
+
+  it.each(['stratified', 'kfold', 'holdout'])('passes its audit: %s', async kind => {
+    const { context, built, dataset } = await frozen({ kind })
+    const { specs, label, market } = built
+    const checks = await audit(
+      { table: 'flowers', version: 1 },
+      { features: specs, label, market },
+      dataset,
+      1,
+      context,
+    )
+    expect(checks.map(({ name, ok, worst }) => [name, ok, worst])).toEqual(
+      ['truncation', 'future_poison', 'split_overlap'].map(name => [name, true, 0]),
+    )
+    const [train, valid] = [dataset.split.train, dataset.split.valid]
+    const leaking = { ...dataset, split: { ...dataset.split, train: [...train, valid[0]] } }
+    const { worst, detail } = (
+      await audit({ table: 'flowers', version: 1 }, { features: specs, label, market }, leaking, 1, context)
+    )[2]
+    expect([worst, detail]).toEqual([
+      size(valid),
+      expect.stringMatching(/^\d+ rows of train reach into valid, the first at row \d+$/),
+    ])
   })
 
   it('numbers that are names are words', async () => {

@@ -57,8 +57,8 @@ export async function makeDataset(home: string, { task, market, strength = 0.5 }
     market,
     timed: market,
     horizon: market ? 1 : 0,
-    from: time[0],
-    to: time[ROWS - 1],
+    from: market ? time[0] : 0,
+    to: market ? time[ROWS - 1] : ROWS - 1,
     split: { train, valid, test, folds: [fold(0, 360, 540), fold(1, 540, 720)], purged: 0, warnings: [] },
     warnings: [],
   }
