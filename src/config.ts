@@ -7,7 +7,7 @@ import { messageOf, SluiceError, usageError } from './base/errors.ts'
 import { nameOfFile } from './base/name.ts'
 import { nearest } from './base/nearest.ts'
 import { dataConfig, isCandleColumn, nameSchema } from './data/schema.ts'
-import { checkTogether, withDefaults } from './defaults.ts'
+import { checkTogether, rowsAre, withDefaults } from './defaults.ts'
 import { expandFeatures, featuresSchema } from './features/catalog.ts'
 import type { Task } from './features/labels.ts'
 import { labelSchema } from './features/labels.ts'
@@ -54,9 +54,9 @@ const schema = z
   .superRefine(checkTogether)
   .transform(config => ({ ...config, ...completeTerms(config, scopeOf(config)) }))
 
-const scopeOf = ({ task, data: { schema } }: { task: Task; data: { schema: unknown } }) => ({
-  task,
-  market: schema === 'candles',
+const scopeOf = (config: { task: Task; data: unknown; label: unknown }) => ({
+  task: config.task,
+  market: rowsAre(config).candles,
 })
 
 type Parsed = z.infer<typeof schema>

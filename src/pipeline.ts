@@ -152,7 +152,7 @@ export async function gateStage(
   // What has no symbol is known by the name of its table.
   const looked = {
     symbols: table.symbols.length ? table.symbols : [table.table],
-    timeframe: dataset.market ? (table.timeframe ?? 'irregular') : 'rows',
+    timeframe: dataset.timed ? (table.timeframe ?? 'irregular') : 'rows',
   }
   const work = () =>
     judgeSelected(dataset, trained, selected, { gates, backtest }, { run: run.id, seed, looked }, context)
@@ -225,6 +225,8 @@ function summarise(
   return {
     run: run.id,
     status,
+    task: dataset.task,
+    market: dataset.market,
     seconds: Math.round(seconds * 1000) / 1000,
     stages: run.stages,
     rows: partSizes(dataset.split),

@@ -105,7 +105,7 @@ async function blocksOf({ dataset, trained, selected, verdict }: Story): Promise
 
 /**
  * `p` is the probability of class 1, the highest of several classes, or the prediction; several classes have `p_NAME` each and the `predicted` one.
- * What a table does not have (a time, a symbol, a signal) is empty.
+ * What a table does not have (a time, a symbol, a signal) is empty; without a time `row` is a row's number in the table.
  */
 async function predictionTable(story: Story): Promise<Table> {
   const { dataset, selected, config } = story
@@ -121,12 +121,13 @@ async function predictionTable(story: Story): Promise<Table> {
     values: Float64Array.from(values),
   })
   const none = new Float64Array(rows.length).fill(Number.NaN)
+  const when = Float64Array.from(rows, row => time[row])
   const { threshold } = selected.selected
   const signal = dataset.market ? act(dataset, whole, threshold!, config.backtest.mode) : none
   return {
     rows: rows.length,
     columns: [
-      { name: 'time', type: 'time', values: dataset.market ? Float64Array.from(rows, row => time[row]) : none },
+      { name: 'time', type: 'time', values: dataset.timed ? when : none },
       { name: 'symbol', type: 'string', values: rows.map(row => symbol?.[row] ?? null) },
       { name: 'part', type: 'string', values: each(({ part }) => part) },
       number(
@@ -140,6 +141,7 @@ async function predictionTable(story: Story): Promise<Table> {
       ),
       number('p', dataset.task === 'multiclass' ? highest(whole) : whole.at(-1)!),
       number('signal', signal),
+      ...(dataset.timed ? [] : [number('row', when)]),
       ...(dataset.task === 'multiclass'
         ? [
             labelColumn('predicted', dataset, decidedClasses(dataset, whole)),
@@ -214,10 +216,10 @@ async function reportData(story: Story, test: Test | null, context: Context): Pr
       version: table.version,
       digest: table.digest,
       rows: table.rows,
-      from: dataset.market ? dataset.from : null,
-      to: dataset.market ? dataset.to : null,
+      from: dataset.timed ? dataset.from : null,
+      to: dataset.timed ? dataset.to : null,
       symbols: table.symbols,
-      timeframe: dataset.market ? (table.timeframe ?? 'irregular') : '',
+      timeframe: dataset.timed ? (table.timeframe ?? 'irregular') : '',
     },
     rows: partSizes(dataset.split),
     refit: config.refit,

@@ -88,6 +88,7 @@ describe.each(CASES)('a %s task, market %s', (task, market) => {
     const tested = [...part.keys()].filter(i => part[i] === 'test')
     expect([part.length, tested.length]).toEqual([540, 180])
     const p = numbers(table, 'p')
+    expect(market || numbers(table, 'row').at(-1) === 899).toBe(true)
     if (task === 'regression') {
       const columns = { y_true: tested.map(i => numbers(table, 'y')[i]), y_pred: tested.map(i => p[i]) }
       expect(metrics(task, columns).metrics.rmse).toBeCloseTo(verdict.metrics.test.rmse!, 12)
@@ -115,9 +116,9 @@ it.each(CASES.filter(([, market]) => !market))(
   'a %s table without any signal does not pass its default gate',
   async task => {
     const { verdict } = await tell(task, false, 0)
-    expect(verdict.metrics.test.skill).toBeLessThan(0.01)
+    expect(verdict.metrics.test.skill).toBeLessThanOrEqual(0)
     const { verdict: found } = await tell(task, false)
-    expect(found.metrics.test.skill).toBeGreaterThan(0.1)
+    expect(found.metrics.test.skill).toBeGreaterThan(0)
   },
 )
 

@@ -1,6 +1,7 @@
 // The drawings of the report: SVG by ECharts on the server. Colours are CSS variables of the page, so that one drawing serves light and dark.
 import { createRequire } from 'node:module'
 import type { EChartsOption, LineSeriesOption, ScatterSeriesOption } from 'echarts'
+import { figure } from './page.ts'
 
 type Point = [x: number, y: number | null]
 
@@ -283,7 +284,7 @@ const figures = (data: Point[]): ScatterSeriesOption => ({
   labelLayout: { hideOverlap: true },
 })
 
-const label = (value: number | null): string => (value === null ? '' : value.toFixed(3).replace('-', '−'))
+const label = (value: number | null): string => (value === null ? '' : figure(value))
 
 const dot = (point: Point, color: string): ScatterSeriesOption => ({
   type: 'scatter',

@@ -207,8 +207,8 @@ function foldFigures(
   const traded = market && trade(dataset, market, predicted, threshold!, options).metrics
   return {
     index,
-    from: market?.time[0] ?? null,
-    to: market?.time.at(-1) ?? null,
+    from: dataset.timed ? data.time[block[0][0]] : null,
+    to: dataset.timed ? data.time[block.at(-1)![1] - 1] : null,
     rows: label.length,
     metrics: { ...figuresOf(dataset, label, predicted, threshold), ...traded },
   }

@@ -274,7 +274,7 @@ function symbols({ symbols, task }: ReportData): Html | null {
 /** What guessing gives, where that is one number. */
 const NEUTRAL: Record<string, number> = { sharpe: 0, r2: 0, roc_auc: 0.5 }
 
-function folds({ folds, spread, by, task, market }: ReportData): Html {
+function folds({ folds, spread, by, task }: ReportData): Html {
   const names = [...new Set([by, 'roc_auc', 'log_loss', 'accuracy', 'sharpe', 'rmse', 'r2'])].filter(name =>
     folds.some(fold => fold.metrics[name] !== undefined),
   )
@@ -291,10 +291,8 @@ function folds({ folds, spread, by, task, market }: ReportData): Html {
   const inTime = panels.length > 0 && spans.length > 0 && spans.length === folds.length
   return section(
     'folds',
-    market ? 'Folds over time' : 'Folds',
-    market
-      ? 'The chosen model, fitted on what came before each block and measured on the block. Look for figures that hold in every stretch; dashed is what guessing gives.'
-      : 'The chosen recipe, fitted on the other rows and measured on each held-out block. Look for figures that hardly differ.',
+    inTime ? 'Folds over time' : 'Folds',
+    `The chosen recipe, fitted without each block and measured on it. Look for figures that hold in every block${inTime ? '; dashed is what guessing gives' : ''}.`,
     inTime
       ? drawn(
           drawFolds(spans, panels),
@@ -369,6 +367,7 @@ function everyFigure({ metrics, backtest, benchmark, market }: ReportData): Html
 }
 
 function origin({ data, rows, selected, lineage, market }: ReportData): Html {
+  const timed = data.from !== null
   const { train, valid, test, purged } = rows
   const symbols = data.symbols.filter(Boolean)
   const shown = symbols.slice(0, 12)
@@ -396,9 +395,9 @@ function origin({ data, rows, selected, lineage, market }: ReportData): Html {
   return section(
     'origin',
     'Data and lineage',
-    `Where each row went, and all it takes to make this model again.${market ? ' Purged rows are in no part: their labels reach into the next one.' : ''}`,
+    `Where each row went, and all it takes to make this model again.${timed ? ' Purged rows are in no part: their labels reach into the next one.' : ''}`,
     html`<div class="parts">${Object.entries({ train, validation: valid, test }).map(([name, n]) => (n ? html`<span style="flex:${n} 1 0">${name} ${figure(n)}</span>` : null))}</div>
-<p class="small">${market ? `${count(purged, 'row')} purged between the parts. Rows without a label or still warming up are in none.` : 'Rows without a label are in none.'}</p>`,
+<p class="small">${timed ? `${count(purged, 'row')} purged between the parts. Rows without a label or still warming up are in none.` : 'Rows without a label are in none.'}</p>`,
     table('Lineage', ['What', 'Value'], facts),
   )
 }

@@ -117,7 +117,7 @@ async function lookAtTest(
 ): Promise<Judgement> {
   const data = await readDataset(dataset)
   const part = partOf(dataset, data, dataset.split.test, config.backtest)
-  const span = part.market ? { from: part.market.time[0], to: dataset.to } : EVERY_ROW
+  const span = dataset.timed ? { from: data.time[dataset.split.test[0][0]], to: dataset.to } : EVERY_ROW
   const test_looks = await countLook({ run, ...looked, ...span }, context)
   const predicted = await testPredictions(dataset, proven)
   const figures = figuresOf(dataset, part.label, predicted, threshold)
@@ -138,7 +138,7 @@ async function lookAtTest(
   }
 }
 
-/** Rows of a table have no place in time: any two looks at it overlap. */
+/** Rows without a time are drawn into parts: any two looks at their table overlap. */
 const EVERY_ROW = { from: 0, to: Number.MAX_SAFE_INTEGER }
 
 /** What the proven fit says of the test rows, which it predicted after those of the last validation block. */

@@ -166,6 +166,7 @@ async function describe(
       })),
     },
     output: dataset.task === 'regression' ? 'prediction' : 'probability',
+    // What is no bar to trade and no yes or no has nothing to decide.
     decision: selected.threshold === null ? null : { threshold: selected.threshold, mode },
     features: features as Record<string, unknown>[],
     timeframe: table.timeframe,

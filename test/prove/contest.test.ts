@@ -49,6 +49,7 @@ async function given(home: string, blocks: Range[]): Promise<{ dataset: Dataset;
     classNames: ['0', '1'],
     categories: {},
     market: true,
+    timed: true,
     split: { folds },
   }
   const trained = [{ id: 'a', kind: 'logistic', params: {}, fits }]

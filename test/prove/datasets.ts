@@ -27,12 +27,12 @@ export async function makeDataset(home: string, { task, market, strength = 0.5 }
   const x = Array.from({ length: 3 }, () => Float32Array.from({ length: ROWS }, normal))
   const move = Float64Array.from({ length: ROWS }, (_, i) => 0.01 * (strength * x[0][i] + (1 - strength) * normal()))
   const label = move.map(value => labelOf(task, value))
-  const time = Float64Array.from({ length: ROWS }, (_, i) => Date.UTC(2015, 0, 1) + i * DAY)
+  // Without a time it is the number of the row in its table.
+  const time = Float64Array.from({ length: ROWS }, (_, i) => (market ? Date.UTC(2015, 0, 1) + i * DAY : i))
   const path = join(home, `${task}-${market}.arrow`)
   await writeArrow(path, [
     { name: own('label'), values: label },
-    { name: own('time'), values: market ? time : time.map((_, row) => row) },
-    ...(market ? Object.entries(prices(move)).map(([name, values]) => ({ name: own(name), values })) : []),
+    ...Object.entries({ time, ...(market ? prices(move) : {}) }).map(([name, values]) => ({ name: own(name), values })),
     ...x.map((values, j) => ({ name: `x${j}`, values })),
   ])
   const [train, valid, test]: Range[][] = [[[0, 540]], [[540, 720]], [[720, ROWS]]]

@@ -55,7 +55,7 @@ async function ship(task: Task, kind: string, preprocess: object) {
   const fold = dataset.split.folds.at(-1)!
   const rows = rowsOf(params, fold, [...fold.valid, ...dataset.split.test])
   const proven = await fitOnce(dataset, { recipe: { kind, params, seed: 3 }, rows, export: true }, context)
-  const chosen = { selected: { id, kind, params, threshold: 0.5 } } as Selected
+  const chosen = { selected: { id, kind, params, threshold: dataset.task === 'binary' ? 0.5 : null } } as Selected
   const none = { valid: {}, test: {} }
   const parity = { native_python: 0, native_node: 0, bound: 1, rows: 0 }
   const verdict = {
