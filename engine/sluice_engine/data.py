@@ -37,6 +37,11 @@ class Cache:
         return self._kept[key]
 
 
+def key(dataset: Dataset) -> tuple:
+    """Equal keys, equal tables."""
+    return (dataset.digest, tuple(dataset.features), dataset.label, tuple(dataset.categories.items()))
+
+
 def load(dataset: Dataset) -> Table:
     """Memory-maps the file and gathers its columns. DATASET_MISSING, DATASET_CORRUPT (also for a code beyond its words), or NOT_FINITE when a feature is infinite."""
     if not os.path.isfile(dataset.path):
@@ -59,7 +64,9 @@ def load(dataset: Dataset) -> Table:
 def check_codes(name: str, codes: np.ndarray, words: int) -> None:
     known = np.isnan(codes) | ((codes >= 0) & (codes <= words) & (codes == np.floor(codes)))
     if not known.all():
-        raise Failure("DATASET_CORRUPT", f"feature {name} holds {codes[~known][0]:g}, which is no code of {words} words")
+        raise Failure(
+            "DATASET_CORRUPT", f"feature {name} holds {codes[~known][0]:g}, which is no code of {words} words"
+        )
 
 
 def column(table: pa.Table, name: str, kind: pa.DataType) -> np.ndarray:

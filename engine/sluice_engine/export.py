@@ -154,8 +154,6 @@ def ensemble(nodes: Nodes, name: str, model: Ensemble) -> tuple[str, int]:
     return linked(nodes, name, model.link, model.targets)
 
 
-
-
 def linked(nodes: Nodes, name: str, link: str, columns: int) -> tuple[str, int]:
     """Scores [N, T] to predictions, and how many columns they have."""
     if link == "softmax":

@@ -40,7 +40,8 @@ class Engine:
         metrics["model_bytes"] = structure.size(shape)
         files: dict[str, bytes] = {}
         if isinstance(request, Export):
-            files = {"model.onnx": onnx_graph(prepared, shape, table.features.shape[1], job.task)} | kind.native(fitted.model, job)
+            graph = onnx_graph(prepared, shape, table.features.shape[1], job.task)
+            files = {"model.onnx": graph} | kind.native(fitted.model, job)
             again = onnx_predict(files["model.onnx"], rows, predicted.shape[1], self.threads)
             columns |= {f"onnx_{name}": values for name, values in named(again).items()}
             metrics["parity"] = difference(predicted, again)
@@ -50,9 +51,7 @@ class Engine:
         return {"artefacts": written, "metrics": metrics, "iterations": fitted.iterations, "importances": importances}
 
     def table(self, request: Fit) -> data.Table:
-        dataset = request.dataset
-        key = (dataset.digest, tuple(dataset.features), dataset.label, tuple(dataset.categories.items()))
-        return self.tables.get(key, lambda: data.load(dataset))
+        return self.tables.get(data.key(request.dataset), lambda: data.load(request.dataset))
 
 
 def gather(
@@ -69,11 +68,11 @@ def gather(
     y, y_stop = (data.targets(table.label[rows], dataset) for rows in (train, stop))
     check_classes(y, dataset.classes, dataset.task)
     weights = data.class_weights(y, len(dataset.classes)) if balanced else None
-    what = (dataset.digest, tuple(dataset.features), dataset.label, tuple(dataset.classes), dataset.task)
+    check_encodings(request, kind)
+    what = (*data.key(dataset), tuple(dataset.classes), dataset.task, data.rows_key(request.rows.train))
     how = (*treatments(request), request.model.prepare.numbers.scale, kind.NUMBERS, request.model.seed)
-    key = (*what, tuple(dataset.categories.items()), data.rows_key(request.rows.train), how)
-    prepared, x = engine.prepared.get(key, lambda: learn(request, kind, table.features[train], y))
-    key = (*key, request.model.kind, balanced, data.rows_key(stop_rows))
+    prepared, x = engine.prepared.get((what, how), lambda: learn(request, kind, table.features[train], y))
+    key = (what, how, request.model.kind, balanced, data.rows_key(stop_rows))
     job = Job(
         task=dataset.task,
         classes=len(dataset.classes),
@@ -97,15 +96,19 @@ def gather(
 
 
 def learn(request: Fit, kind: Any, x: np.ndarray, y: np.ndarray) -> tuple[Preparation, np.ndarray]:
-    """The preparation of raw training rows, and what they are then. Binary and multiclass labels as 0/1 a class."""
-    dataset, each = request.dataset, treatments(request)
-    if not kind.NATIVE and any(isinstance(how, Categories) and how.encode == "native" for how in each):
+    """The preparation of raw training rows, and what they are then. More than two classes are a 0/1 label each."""
+    dataset, model = request.dataset, request.model
+    labels = y[:, None] == np.arange(len(dataset.classes)) if dataset.task == "multiclass" else y[:, None]
+    words = [dataset.categories.get(name, 0) for name in dataset.features]
+    how = treatments(request)
+    return prepare.fit(x, labels.astype(np.float64), how, words, kind.NUMBERS, model.prepare.numbers.scale, model.seed)
+
+
+def check_encodings(request: Fit, kind: Any) -> None:
+    native = [isinstance(how, Categories) and how.encode == "native" for how in treatments(request)]
+    if any(native) and not kind.NATIVE:
         reason = f"{request.model.kind} cannot split by categories as they are; encode them one_hot, ordinal or target"
         raise Failure("ENCODING_UNSUPPORTED", reason)
-    labels = y[:, None] if dataset.task != "multiclass" else y[:, None] == np.arange(len(dataset.classes))
-    words = [dataset.categories.get(name, 0) for name in dataset.features]
-    scale = request.model.prepare.numbers.scale
-    return prepare.fit(x, labels.astype(np.float64), each, words, kind.NUMBERS, scale, request.model.seed)
 
 
 def parameters(request: Fit, kind: Any) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def unscaled(prepared: Preparation, x: np.ndarray) -> np.ndarray:
         values = np.where(values > numbers.high, numbers.high, values)
     if not np.isnan(numbers.fill).all():
         values = np.where(np.isnan(values), numbers.fill, values)
-    if not missing.size and not len(categories.features):
+    if not len(numbers.indicated) and not len(categories.features):
         return values
     code = codes(x[:, categories.features], categories.words, categories.missing)
     hot = code[:, categories.hot_of] == categories.hot
@@ -128,7 +128,11 @@ def unscaled(prepared: Preparation, x: np.ndarray) -> np.ndarray:
 
 
 def scaled(prepared: Preparation, matrix: np.ndarray) -> np.ndarray:
-    return matrix if prepared.shift is None else (matrix - prepared.shift) / prepared.scale
+    """In place: what is scaled was filled, and so is no view of the raw rows."""
+    if prepared.shift is not None:
+        matrix -= prepared.shift
+        matrix /= prepared.scale
+    return matrix
 
 
 def codes(x: np.ndarray, words: np.ndarray, missing: np.ndarray) -> np.ndarray:
@@ -142,13 +146,17 @@ def fit_numbers(x: np.ndarray, features: np.ndarray, treatments: list, defaults:
     fill = np.full(len(features), np.nan, np.float64 if defaults.scale else np.float32)
     indicated = []
     for place, i in enumerate(features):
-        treatment, values = treatments[i], x[~np.isnan(x[:, i]), i].astype(np.float64)
+        treatment = treatments[i]
+        how = treatment.impute or defaults.impute
+        if not (how or treatment.clip or treatment.indicator):
+            continue
+        values = x[~np.isnan(x[:, i]), i].astype(np.float64)
         if treatment.indicator and len(values) < len(x):
             indicated.append(place)
         if treatment.clip and len(values):
             low[place], high[place] = np.quantile(values, treatment.clip)
             values = values.clip(low[place], high[place])
-        if how := treatment.impute or defaults.impute:
+        if how:
             fill[place] = filling(values, how, treatment.value)
     return NumberColumns(features, low, high, fill, np.array(indicated, int))
 
@@ -168,12 +176,12 @@ def filling(values: np.ndarray, how: str, constant: float) -> float:
 def fit_categories(
     x: np.ndarray, features: np.ndarray, treatments: list, words: list[int], labels: np.ndarray, seed: int
 ) -> tuple[CategoryColumns, list[Lookup]]:
+    """And a Lookup for each row of the table."""
     sizes = np.array([words[i] for i in features], int)
     missing = sizes + 1
     code = codes(x[:, features], sizes, missing)
     fold = folds(labels, seed) if any(treatments[i].encode == "target" for i in features) else None
-    hot: list[tuple[int, int]] = []  # place, code
-    lookups: list[tuple[int, Lookup]] = []  # place, column
+    hot_of, hot, table_of, lookups = [], [], [], []
     for place, i in enumerate(features):
         treatment, size, column = treatments[i], sizes[place], code[:, place]
         counts = np.bincount(column, minlength=size + 2)
@@ -181,18 +189,23 @@ def fit_categories(
             missing[place] = counts[:size].argmax()
             column = np.where(column == size + 1, missing[place], column)
         seen = np.setdiff1d(column, [size])
+        if not len(seen):  # a column of zeros, so that no feature gets lost
+            seen = np.array([size + 1])
         if treatment.encode == "one_hot":
-            hot += [(place, level) for level in seen]
-        elif treatment.encode == "target":
-            lookups += [(place, target_encoding(column, label, size, fold)) for label in labels.T]
+            hot += list(seen)
+            hot_of += [place] * len(seen)
+            continue
+        if treatment.encode == "target":
+            made = [target_encoding(column, label, size, fold) for label in labels.T]
         else:
-            lookups.append((place, RANKS[treatment.encode](seen, size)))
+            made = [RANKS[treatment.encode](seen, size)]
+        lookups += made
+        table_of += [place] * len(made)
     table = np.zeros((len(lookups), max(sizes, default=0) + 2), np.float32)
-    for row, (_, lookup) in zip(table, lookups, strict=True):
+    for row, lookup in zip(table, lookups, strict=True):
         row[: len(lookup.values)] = lookup.values
-    hot_of, hot_codes = np.array(hot, int).reshape(-1, 2).T
-    table_of = np.array([place for place, _ in lookups], int)
-    return CategoryColumns(features, sizes, missing, hot_of, hot_codes, table_of, table), [lookup for _, lookup in lookups]
+    places = (np.array(values, int) for values in (hot_of, hot, table_of))
+    return CategoryColumns(features, sizes, missing, *places, table), lookups
 
 
 def ordinal(seen: np.ndarray, size: int) -> Lookup:

@@ -123,9 +123,8 @@ def check(request: Fit) -> None:
     names = request.dataset.features
     if not names or len(set(names)) < len(names):
         raise Failure("BAD_REQUEST", "features must be named, each once")
-    for where, named in (("categories", request.dataset.categories), ("prepare.columns", request.model.prepare.columns)):
-        if strangers := sorted(named.keys() - set(names)):
-            raise Failure("BAD_REQUEST", f"{where} names {', '.join(strangers)}, which is no feature")
+    if strangers := sorted((request.dataset.categories.keys() | request.model.prepare.columns.keys()) - set(names)):
+        raise Failure("BAD_REQUEST", f"categories or prepare.columns name what is no feature: {', '.join(strangers)}")
     treatments(request)
 
 

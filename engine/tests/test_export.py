@@ -6,14 +6,13 @@ import numpy as np
 import onnx
 import pytest
 import xgboost
-from ask import BOOSTING, BOUND, CASES, CLASSIFIERS, SMALL, TREES, Trained, ask, request
+from ask import BOOSTING, BOUND, CASES, CLASSIFIERS, KINDS, SMALL, TREES, Trained, ask, request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from sluice_engine import export
 from sluice_engine.structure import Ensemble
-
 
 
 def labels(score: np.ndarray, task: str) -> np.ndarray:
@@ -82,12 +81,12 @@ HARD = ["neighbouring floats near 1e9", "magnitudes 1e-30 to 1e30", "ties", "den
 
 
 @pytest.mark.parametrize("name", HARD)
-@pytest.mark.parametrize("kind", CLASSIFIERS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_parity_on_hard_data(tmp_path, kind, name):
-    x = hard(name)
-    y = labels((np.argsort(np.argsort(x[:, 0])) + 80 * np.random.default_rng(6).normal(size=400)), "binary")
+    x, task = hard(name), "regression" if kind == "ridge" else "binary"
+    y = labels((np.argsort(np.argsort(x[:, 0])) + 80 * np.random.default_rng(6).normal(size=400)), task)
     for training in (x, holes(x)):
-        trained = Trained(tmp_path, kind, training, y, SMALL[kind])
+        trained = Trained(tmp_path, kind, training, y, SMALL[kind], task=task)
         assert trained.difference(x) <= BOUND[kind]
         assert trained.difference(holes(x)) <= BOUND[kind]
         if isinstance(trained.structure, Ensemble):

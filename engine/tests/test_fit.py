@@ -11,7 +11,7 @@ from lightgbm import LGBMClassifier
 from lightgbm import early_stopping as stop_lightgbm
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
@@ -95,6 +95,38 @@ def test_early_stopping_equals_the_plain_library(tmp_path, binary, kind):
     assert answer.done["metrics"]["stop_log_loss"] == pytest.approx(-np.log(p).mean(), abs=1e-6)
 
 
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+@pytest.mark.parametrize("kind", BOOSTING)
+def test_what_stops_the_fit_is_the_loss_of_its_predictions(tmp_path, data, kind, task):
+    x, y = data
+    if task == "multiclass":
+        y = np.digitize(y, [-0.3, 1.0]).astype(float)
+    params = {TREES[kind]: 200} | EAGER
+    done, columns = [], []
+    for rows, iterations in (({"predict": [[400, 500]]}, None), ({"predict": [[400, 500]], "stop": []}, 3)):
+        answer = ask(request(tmp_path, kind, x, y, params, task=task, rows=PART | rows, iterations=iterations))
+        done.append(answer.done)
+        columns.append(answer.columns().astype(float))
+    stopped = y[400:500]
+    if task == "regression":
+        loss, name = np.sqrt(np.mean((columns[0][:, 0] - stopped) ** 2)), "stop_rmse"
+    else:
+        loss, name = -np.log(columns[0][np.arange(100), stopped.astype(int)]).mean(), "stop_log_loss"
+    assert done[0]["metrics"][name] == pytest.approx(loss, rel=1e-5)
+    assert 1 < done[0]["iterations"] < 100
+    assert done[1]["iterations"] == 3 and name not in done[1]["metrics"]
+
+
+@pytest.mark.parametrize("kind", CLASSIFIERS)
+def test_class_weights_of_three_classes_equal_the_plain_library(tmp_path, data, kind):
+    x, score = data
+    y = np.digitize(score, [-0.3, 2.0])
+    answer = ask(request(tmp_path, kind, x, y, PARAMS[kind] | {"class_weight": "balanced"}, task="multiclass"))
+    sample = {weight_name(kind): compute_sample_weight("balanced", y)}
+    reference = plain(kind, PARAMS[kind], 7).fit(matrix(kind, x), y, **sample)
+    assert answer.columns() == pytest.approx(reference.predict_proba(matrix(kind, x)), abs=1e-6)
+
+
 @pytest.mark.parametrize("kind", BOOSTING)
 def test_the_refit_with_the_iterations_found_is_the_same_model(tmp_path, binary, kind):
     params = PARAMS[kind] | EAGER | {TREES[kind]: 200}
@@ -119,6 +151,24 @@ def test_regression_equals_the_plain_library(tmp_path, data):
     answer = ask(request(tmp_path, "xgboost", x, y, PARAMS["xgboost"], task="regression"))
     reference = XGBRegressor(**PARAMS["xgboost"], random_state=7, n_jobs=1).fit(x, y)
     assert np.array_equal(answer.columns()[:, 0], reference.predict(x))
+
+
+@pytest.mark.parametrize("alpha", [0, 0.3, 100])
+def test_ridge_equals_the_plain_library(tmp_path, data, alpha):
+    x, y = data
+    answer = ask(request(tmp_path, "ridge", x, y, {"alpha": alpha}, task="regression"))
+    reference = make_pipeline(StandardScaler(), Ridge(alpha=alpha)).fit(x.astype(float), y)
+    assert answer.columns()[:, 0] == pytest.approx(reference.predict(x.astype(float)), abs=1e-6)
+    assert list(answer.done["importances"].values()) == pytest.approx(
+        np.abs(reference[1].coef_) / np.abs(reference[1].coef_).sum()
+    )
+
+
+def test_ridge_stands_columns_that_determine_each_other(tmp_path, data):
+    x, y = data
+    twice = np.column_stack([x, x])
+    answers = [ask(request(tmp_path, "ridge", each, y, {"alpha": 0}, task="regression")) for each in (x, twice)]
+    assert answers[1].columns() == pytest.approx(answers[0].columns(), abs=1e-5)
 
 
 def test_missing_values_are_imputed_by_the_median_of_the_training_rows(tmp_path, binary):
@@ -262,6 +312,7 @@ def test_unknown_parameters_are_refused_by_name(tmp_path, binary, kind):
         ("FIT_FAILED", "catboost", {"depth": 99}),
         ("FIT_FAILED", "random_forest", {"max_features": "all"}),
         ("FIT_FAILED", "logistic", {"C": -1}),
+        ("TASK_UNSUPPORTED", "ridge", {}),
     ],
 )
 def test_bad_models_are_refused(tmp_path, binary, code, kind, change):

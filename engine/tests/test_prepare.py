@@ -1,5 +1,6 @@
 """Tables: what is done to numbers and categories before a model, held to scikit-learn and to its own graph."""
 
+import msgspec
 import numpy as np
 import pytest
 from ask import BOUND, CASES, SMALL, Trained, ask, request
@@ -16,7 +17,8 @@ from sklearn.preprocessing import (
     TargetEncoder,
 )
 
-from sluice_engine import prepare
+from sluice_engine import prepare, protocol
+from sluice_engine.fit import Engine
 from sluice_engine.protocol import Categories, Failure, Numbers
 
 NAN = np.float32(np.nan)
@@ -128,7 +130,8 @@ def test_clipping_is_by_training_quantiles_before_imputing():
 @pytest.mark.parametrize("impute", ["most_frequent", "own"])
 def test_categories_are_encoded_as_by_scikit_learn(impute):
     x, new = table(7, 60)[:, 2:5], table(8, 300)[:, 2:5]  # 40 words on 60 rows: new rows have words that these have not
-    filler = SimpleImputer(strategy="most_frequent") if impute == "most_frequent" else SimpleImputer(strategy="constant", fill_value=99)
+    strategy = "constant" if impute == "own" else impute
+    filler = SimpleImputer(strategy=strategy, fill_value=99)
     known, unknown = filler.fit_transform(x), filler.transform(new)
     hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(known)
     ordinal = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1).fit(known)
@@ -143,7 +146,9 @@ def test_target_encoding_is_scikit_learns_on_the_same_folds(task):
     x, new = table(9)[:, 2:5], table(10)[:, 2:5]
     y = target(table(9), task, 9)
     labels = y[:, None] == np.unique(y) if task == "multiclass" else y[:, None]
-    matrix, apply = prepared(x, Categories(encode="target", impute="own"), words=40, labels=labels.astype(float), seed=3)
+    matrix, apply = prepared(
+        x, Categories(encode="target", impute="own"), words=40, labels=labels.astype(float), seed=3
+    )
     folds = PredefinedSplit(prepare.folds(labels, 3))
     encoder = TargetEncoder(target_type="continuous" if task == "regression" else task, cv=folds)
     known, unknown = np.nan_to_num(x, nan=99), np.nan_to_num(new, nan=99)
@@ -192,13 +197,13 @@ def test_only_training_rows_teach(tmp_path, kind, encode):
 
 @pytest.mark.parametrize(("kind", "task"), CASES)
 def test_equal_requests_give_equal_bytes_with_categories_too(tmp_path, kind, task):
-    from sluice_engine.fit import Engine
-
     x, warm = table(14), Engine()
     encodings = ["target", "one_hot", *(["native"] if kind in ("xgboost", "lightgbm") else [])]
     ways = [{"prepare": {"categories": {"encode": encode}}, "seed": seed} for encode in encodings for seed in (1, 2)]
     common = {"method": "export", "task": task, "categories": SIZES}
-    first = [ask(request(tmp_path, kind, x, target(x, task, 14), SMALL[kind], **common, **way), warm).done for way in ways]
+    first = [
+        ask(request(tmp_path, kind, x, target(x, task, 14), SMALL[kind], **common, **way), warm).done for way in ways
+    ]
     for way, done in zip(ways, first, strict=True):
         assert ask(request(tmp_path, kind, x, target(x, task, 14), SMALL[kind], **common, **way), warm).done == done
         assert ask(request(tmp_path, kind, x, target(x, task, 14), SMALL[kind], **common, **way)).done == done
@@ -223,7 +228,8 @@ def test_native_categories_stop_early_by_the_loss_of_their_predictions(tmp_path,
         loss = np.sqrt(np.mean((p[:, 0] - y) ** 2))
     else:
         loss = -np.log(p[np.arange(100), y.astype(int)]).mean()
-    assert answer.done["metrics"]["stop_rmse" if task == "regression" else "stop_log_loss"] == pytest.approx(loss, rel=1e-5)
+    metric = "stop_rmse" if task == "regression" else "stop_log_loss"
+    assert answer.done["metrics"][metric] == pytest.approx(loss, rel=1e-5)
     assert answer.done["importances"]["f3"] > 0.2
     assert answer.done["metrics"]["parity"] <= 1e-6
 
@@ -241,9 +247,11 @@ def test_importances_are_of_features(tmp_path, kind, task):
 
 
 @pytest.mark.parametrize(("kind", "task"), CASES)
-def test_a_table_of_nothing_but_missing_values(tmp_path, kind, task):
+@pytest.mark.parametrize("word", [np.nan, 3])
+def test_a_table_of_nothing_but_missing_values_or_unknown_words(tmp_path, kind, task, word):
     """All that is left to say is the mean label, or the share of each class."""
     x = np.full((60, 2), np.nan, np.float32)
+    x[:, 0] = word
     for encode in ("one_hot", "ordinal", "target"):
         y = np.arange(60) % {"binary": 2, "multiclass": 3, "regression": 7}[task]
         answer = ask(request(tmp_path, kind, x, y, SMALL[kind], task=task, method="export", categories={"f0": 3},
@@ -262,10 +270,15 @@ def refused(asked: dict) -> Failure:
 
 def test_what_cannot_be_done_is_said(tmp_path):
     x, y = table(17), target(table(17), "binary", 17)
+    native = {"categories": SIZES, "prepare": {"columns": {"f3": {"encode": "native"}}}}
     for kind in ("logistic", "random_forest", "catboost"):
-        failure = refused(request(tmp_path, kind, x, y, categories=SIZES, prepare={"columns": {"f3": {"encode": "native"}}}))
+        failure = refused(request(tmp_path, kind, x, y, **native))
         assert failure.code == "ENCODING_UNSUPPORTED"
         assert "one_hot, ordinal or target" in failure.reason
+    warm = Engine()  # what XGBoost has prepared is not given to CatBoost unasked
+    ask(request(tmp_path, "xgboost", x, y, **native), warm)
+    with pytest.raises(Failure, match="ENCODING_UNSUPPORTED"):
+        ask(request(tmp_path, "catboost", x, y, **native), warm)
     assert refused(request(tmp_path, "logistic", x, y, categories=SIZES | {"f3": 20})).code == "DATASET_CORRUPT"
     assert refused(request(tmp_path, "logistic", x, y, categories={"f0": 20})).code == "DATASET_CORRUPT"
     assert refused(request(tmp_path, "ridge", x, y)).code == "TASK_UNSUPPORTED"
@@ -291,10 +304,6 @@ def test_a_column_has_the_last_word():
 
 
 def treatments_of(x: np.ndarray, how: dict) -> list:
-    import msgspec
-
-    from sluice_engine import protocol
-
     asked = {
         "id": "1",
         "method": "fit",

@@ -15,7 +15,7 @@ DEFAULTS = {
     "iterations": 500,
     "learning_rate": None,  # from the size of the data and the number of iterations
     "depth": 6,
-    "l2_leaf_reg": 3.0,
+    "l2_leaf_reg": None,  # 3; written out it would end the automatic learning rate
     "border_count": 254,
     "boosting_type": "Ordered",
     "bootstrap_type": None,
