@@ -163,7 +163,7 @@ describe('a registered model', () => {
   })
 
   it('answers alike for candles, for feature columns and over HTTP', async () => {
-    const candles = join(folder, '.sluice/tables/planted/1/part-0.parquet')
+    const candles = join(folder, '.sluice/tables/planted/1/part-all.parquet')
     const a = await told('predict', '--model', 'planted', '--input', candles, '--out', 'a.csv')
     const b = await told('predict', '--model', 'planted@1', '--input', 'b.csv', '--out', 'p.csv')
     expect([a.rows, a.unanswered, b.rows, b.unanswered]).toEqual([1500, 19, 1500, 19])
@@ -233,7 +233,7 @@ describe('a beginner', () => {
     const again = await sluice(folder, 'init', 'market', 'new')
     expect([again.code, again.err]).toEqual([2, expect.stringMatching(/^error EXISTS: /)])
 
-    copyFileSync(join(folder, '.sluice/tables/planted/1/part-0.parquet'), join(folder, '600519.parquet'))
+    copyFileSync(join(folder, '.sluice/tables/planted/1/part-all.parquet'), join(folder, '600519.parquet'))
     await told('init', 'market', 'number', '--data', '600519.parquet')
     expect(await told('config', 'show', '-c', 'number/sluice.yaml')).toMatchObject({ name: '600519' })
 

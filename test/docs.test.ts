@@ -68,14 +68,17 @@ function smallestConfigs(): Record<string, unknown>[] {
   const folder = temporaryFolder()
   put(folder, 'prices.csv', 'time,close\n')
   const sources = ['{ kind: file, path: prices.csv }', '{ kind: simulated, bars: 500 }']
-  return sources.map(source => {
-    const text = `data: { source: ${source} }\nlabel: { kind: touch, horizon: 5, threshold: 0.01 }\n`
+  return sources.map((source, i) => {
+    const schema = i ? 'candles' : '[{ name: a }]'
+    const label = i ? '{ kind: touch, horizon: 5, threshold: 0.01 }' : '{ kind: column, name: a }'
+    const text = `data: { source: ${source}, schema: ${schema} }\nlabel: ${label}\n`
     return { ...loadConfig(put(folder, 'sluice.yaml', text)).config }
   })
 }
 
+/** What a path of keys leads to; of a list, in its first entry. */
 const at = (node: unknown, keys: string[]): unknown =>
-  keys.reduce((inner, key) => (inner as Record<string, unknown> | undefined)?.[key], node)
+  keys.reduce((inner, key) => ([inner].flat()[0] as Record<string, unknown> | undefined)?.[key], node)
 
 describe('docs/config.md', () => {
   const documented = tables(read('docs/config.md'))

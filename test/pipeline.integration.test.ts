@@ -254,7 +254,7 @@ describe('a run on columns of its own', () => {
     const context = openHome()
     const folder = join(context.home, '..')
     await ingest(loadConfig(put(folder, 'f.yaml', PLANTED)).config.data, context)
-    const candles = await readColumns(join(context.home, 'tables/planted/1/part-0.parquet'))
+    const candles = await readColumns(join(context.home, 'tables/planted/1/part-all.parquet'))
     const close = numbers(candles, 'close')
     const drawn = random(1)
     const rise = close.map((now, t) => (t + 2 < close.length ? Number(close[t + 2] > now) : Number.NaN))
@@ -296,7 +296,7 @@ describe('a run that cannot go on', () => {
       /manifest/,
     ],
     ['a manifest with another byte', (folder: string) => append(join(folder, 'manifest.json')), /manifest/],
-    ['a partition with another byte', (folder: string) => append(join(folder, 'part-0.parquet')), /part-0/],
+    ['a partition with another byte', (folder: string) => append(join(folder, 'part-all.parquet')), /part-all/],
   ])('stops before any fit at %s', async (_, damage, message) => {
     const context = openHome()
     await tell(context, 'models=[{kind: logistic}]')

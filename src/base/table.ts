@@ -74,6 +74,29 @@ export function endToEnd(parts: Float32Array[]): Float32Array {
   return whole
 }
 
+/** Pieces end to end; `length` is that of all of them. */
+export function joinNumbers(pieces: Float64Array[], length: number): Float64Array {
+  const values = new Float64Array(length)
+  let at = 0
+  for (const piece of pieces) {
+    values.set(piece, at)
+    at += piece.length
+  }
+  return values
+}
+
+/** Tables of the same columns end to end. */
+export function joinTables(parts: Table[]): Table {
+  if (parts.length === 1) return parts[0]
+  const rows = parts.reduce((total, part) => total + part.rows, 0)
+  const columns = parts[0].columns.map(({ name, type }, i): Column => {
+    const pieces = parts.map(part => part.columns[i].values)
+    if (type === 'string') return { name, type, values: (pieces as (string | null)[][]).flat() }
+    return { name, type, values: joinNumbers(pieces as Float64Array[], rows) }
+  })
+  return { rows, columns }
+}
+
 /** The rows of `index`, in that order. */
 export function takeRows(table: Table, index: ArrayLike<number>): Table {
   const columns = table.columns.map(({ name, type, values }) => {

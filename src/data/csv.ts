@@ -18,6 +18,8 @@ export interface CsvRecord {
   fields: number
   starts: Int32Array
   ends: Int32Array
+  /** Some field stood in quotes, and may hold doubled ones. */
+  quoted: boolean
   /** A quote is not closed, or text follows a closing quote: the fields mean nothing. */
   broken: boolean
 }
@@ -31,15 +33,15 @@ const LONGEST_QUOTED = 1 << 16
 const MOST_FIELDS = 4096
 
 /**
- * Calls `visit` for every record that is not blank, in file order. Reads RFC 4180 with LF, CRLF or CR line ends, gzip,
- * UTF-8 with or without BOM, and UTF-16 with its BOM. Errors: FILE_UNREADABLE, CORRUPT_FILE, ENCODING.
+ * Calls `visit` for every record that is not blank, in file order, and yields now and then. Reads RFC 4180 with LF, CRLF or CR
+ * line ends, gzip, UTF-8 with or without BOM, and UTF-16 with its BOM. Errors: FILE_UNREADABLE, CORRUPT_FILE, ENCODING.
  */
-export async function scanCsv(
+export async function* scanCsv(
   path: string,
   delimiter: string,
   visit: (record: CsvRecord) => void,
   signal?: AbortSignal,
-): Promise<void> {
+): AsyncGenerator<void> {
   const scan = recordScanner(delimiter.charCodeAt(0), visit)
   let buffer = Buffer.allocUnsafe(2 * CHUNK)
   let filled = 0
@@ -50,8 +52,10 @@ export async function scanCsv(
     const done = scan(buffer.subarray(0, filled), false)
     buffer.copyWithin(0, done, filled)
     filled -= done
+    yield
   }
   scan(buffer.subarray(0, filled), true)
+  yield
 }
 
 /** The text of byte ranges (ascending, apart) of the file's text. */
@@ -90,7 +94,7 @@ function recordScanner(delimiter: number, visit: (record: CsvRecord) => void) {
   const ends = new Int32Array(MOST_FIELDS)
   const record: CsvRecord = {
     ...{ bytes: Buffer.alloc(0), from: 0, to: 0, position: 0, line: 0, fields: 0 },
-    ...{ starts, ends, broken: false },
+    ...{ starts, ends, quoted: false, broken: false },
   }
   let done = 0
   let lines = 0
@@ -129,6 +133,7 @@ function recordScanner(delimiter: number, visit: (record: CsvRecord) => void) {
     record.position = done + at
     record.line = lines + 1
     record.fields = fields
+    record.quoted = quotes
     record.broken = broken || fields > MOST_FIELDS
     lines += 1 + (quotes ? newlines(bytes, at, i) : 0)
     return next

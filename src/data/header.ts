@@ -1,5 +1,6 @@
 // Which column of a source is which of ours. Never a guess between two.
 import { dataError } from '../base/errors.ts'
+import { nearest } from '../base/nearest.ts'
 import { CANDLE_COLUMNS, type CandleColumn, type ColumnNames } from './schema.ts'
 
 /** Position of each of our columns in the source; -1 is a column that the source does not have. */
@@ -34,19 +35,20 @@ export function placeColumns(header: string[], names: ColumnNames, file: string)
   return places
 }
 
-/** Positions of further columns, by their names as they are written. Errors: MISSING_COLUMN, DUPLICATE_COLUMN. */
-export function placeKept(header: string[], kept: string[], file: string): number[] {
+/** Position of a column by its name as it is written; where `optional`, -1 if there is none. Errors: MISSING_COLUMN, DUPLICATE_COLUMN. */
+export function placeNamed(header: string[], name: string, file: string, optional = false): number {
   const names = header.map(name => name.trim())
-  return kept.map(name => {
-    const place = names.indexOf(name)
-    if (place < 0)
-      throw dataError('MISSING_COLUMN', `${file} has no column ${name}; its columns are ${names.join(', ')}`, {
-        detail: { missing: [name], columns: names },
-      })
-    if (place !== names.lastIndexOf(name))
-      throw dataError('DUPLICATE_COLUMN', `${file} has the column ${name} more than once`)
-    return place
-  })
+  const place = names.indexOf(name)
+  if (place < 0 && !optional) {
+    const close = nearest(name, names)
+    throw dataError('MISSING_COLUMN', `${file} has no column ${name}; its columns are ${names.join(', ')}`, {
+      next: close ? `did you mean ${close}? columns: {${name}: ${close}} takes it` : undefined,
+      detail: { missing: [name], columns: names },
+    })
+  }
+  if (place !== names.lastIndexOf(name))
+    throw dataError('DUPLICATE_COLUMN', `${file} has the column ${name} more than once`)
+  return place
 }
 
 function placeOf(

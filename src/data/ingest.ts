@@ -1,17 +1,19 @@
-// INGEST: a source's rows, held to the candle contract, as the next version of a table. Nothing is filled, swapped or guessed.
-
-import { fileDigests } from '../base/blobs.ts'
+// INGEST: a source's rows, held to the schema, as the next version of a table. Nothing is filled, swapped or guessed.
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileDigests, temporaryName } from '../base/blobs.ts'
 import type { Context } from '../base/context.ts'
 import { dataError, type SluiceError } from '../base/errors.ts'
 import type { Table } from '../base/table.ts'
 import { isoTime } from '../base/time.ts'
-import { arrange, candleTable, checkValues, inspectSeries } from './candles.ts'
 import type { Gap } from './gaps.ts'
-import { badRows, faultCounts, hint, writeQuarantine } from './quarantine.ts'
-import type { Sourced, Warning } from './rows.ts'
+import { type Gathered, gather } from './gather.ts'
+import { type Broken, hint } from './quarantine.ts'
+import type { Source, Warning } from './rows.ts'
 import type { DataConfig } from './schema.ts'
-import { readSource } from './sources.ts'
-import { saveTable, tableFolder } from './tables.ts'
+import { type SeriesReport, seriesInspector } from './series.ts'
+import { openSource } from './sources.ts'
+import { currentTable, type Saved, saveTable, type TableManifest, tableFolder } from './tables.ts'
 
 export interface IngestResult {
   table: string
@@ -24,24 +26,30 @@ export interface IngestResult {
   accepted: number
   rejected: number
   duplicates: number
+  /** Of the accepted rows: those with a key that the table did not have, and those that replaced a row of the version before. */
+  added: number
+  revised: number
   gaps: number
   /** The first 1,000 of them. */
   gap_list: { symbol?: string; start: string; end: string; bars: number }[]
   /** Rows (for GAP: gaps) for each reason code, those of warnings included. */
   reasons: Record<string, number>
+  /** The rejected rows by column and code, with where the first ones stand. */
+  broken: Broken[]
   /** Path of the CSV with the rejected rows. */
   quarantine: string | null
   warnings: Warning[]
   rows: number
   timeframe: string | null
-  from: string
-  to: string
+  /** Times of the first and last row; null where rows have no time. */
+  from: string | null
+  to: string | null
   symbols: string[]
 }
 
 const GAPS_LISTED = 1000
 /** Raised when equal files would be taken otherwise than before. */
-const VERSION = 1
+const VERSION = 2
 
 /** What an ingest is found by: the section of the config and, for files, what is in them. */
 export async function ingestInputs(config: DataConfig): Promise<object> {
@@ -51,59 +59,144 @@ export async function ingestInputs(config: DataConfig): Promise<object> {
   return { version: VERSION, config, files }
 }
 
+const INCREMENTAL = new Set<string>(['http', 'postgres', 'binance', 'feargreed'])
+
+const isIncremental = ({ load, source }: DataConfig): boolean =>
+  load ? load === 'incremental' : INCREMENTAL.has(source.kind)
+
 /** Reads, checks, sorts and saves. Errors: BAD_ROW under `on_bad_row: fail`, EMPTY_INPUT when no row is left, and those of the source and the tables. */
 export async function ingest(config: DataConfig, context: Context): Promise<IngestResult> {
-  const { table, sourced, timeframe, counts, bad } = await examine(config, context)
-  if (bad && config.on_bad_row === 'fail') throw bad
-  const quarantine = bad ? await writeQuarantine(tableFolder(context.home, config.table, 'quarantine'), sourced) : null
-  if (!table.rows) throw nothingLeft(counts, quarantine)
-
-  const source = { kind: config.source.kind, files: sourced.files }
-  const about = { table: config.table, timeframe, source, report: { ...counts, quarantine } }
-  const { manifest, created } = await saveTable(table, about, context)
-  for (const { message } of counts.warnings) context.log.warn(`${config.table}: ${message}`)
-  const { version, digest, rows, from, to, symbols } = manifest
-  return { table: config.table, version, digest, created, ...counts, quarantine, rows, timeframe, from, to, symbols }
+  const { home, signal, now, log } = context
+  const current = isIncremental(config) ? await currentTable(config.table, context) : undefined
+  const source = openSource(config.source, config.schema, {
+    ...{ signal, now, log },
+    timeframe: config.timeframe,
+    downloads: join(home, 'cache', 'downloads'),
+    watermark: current?.watermark,
+    known: new Set(current?.source.files.map(({ sha256 }) => sha256)),
+  })
+  const scratch = temporaryName(tableFolder(home, config.table, 'spill'))
+  try {
+    const gathered = await gather(source, { scratch, signal })
+    if (!gathered && current) return unchanged(config, current)
+    if (!gathered) throw dataError('EMPTY_INPUT', 'the source has no rows')
+    if (current) checkSchema(gathered, current)
+    return await save(gathered, source, current, config, context)
+  } finally {
+    rmSync(scratch, { recursive: true, force: true })
+  }
 }
 
-export type Counts = Pick<
+async function save(
+  gathered: Gathered,
+  source: Source,
+  current: TableManifest | undefined,
+  config: DataConfig,
+  context: Context,
+): Promise<IngestResult> {
+  const inspector = gathered.layout.time < 0 ? undefined : seriesInspector(config.timeframe)
+  const { refused } = gathered
+  // A reading of their own, beside that of the rows.
+  const files = source.files()
+  files.catch(() => {})
+  let report: Report | undefined
+
+  const remarks = async () => {
+    const bad = refused.error()
+    if (bad && config.on_bad_row === 'fail') throw bad
+    const quarantine = bad ? await refused.write(tableFolder(context.home, config.table, 'quarantine')) : null
+    const series = inspector?.report() ?? { timeframe: null, gaps: [], warnings: [] }
+    report = { ...countsOf(gathered, series, source.warnings()), quarantine }
+    if (!report.accepted && !current) throw nothingLeft(report)
+    const earlier = current?.source.files ?? []
+    const seen = new Set(earlier.map(({ sha256 }) => sha256))
+    const found = (await files).filter(({ sha256 }) => !seen.has(sha256))
+    const { timeframe } = series
+    return {
+      timeframe: current?.timeframe ?? timeframe,
+      report,
+      source: { kind: config.source.kind, files: [...earlier, ...found] },
+    }
+  }
+  const rows = {
+    table: config.table,
+    layout: gathered.layout,
+    tables: watched(gathered.tables(), table => inspector?.add(table)),
+    onto: current,
+    partition_rows: config.partition_rows,
+  }
+  const saved = await saveTable(rows, remarks, context)
+  for (const { message } of report!.warnings) context.log.warn(`${config.table}: ${message}`)
+  return resultOf(config.table, saved, report!)
+}
+
+type Report = Pick<
   IngestResult,
-  'read' | 'accepted' | 'rejected' | 'duplicates' | 'reasons' | 'gaps' | 'gap_list' | 'warnings'
+  | 'read'
+  | 'accepted'
+  | 'rejected'
+  | 'duplicates'
+  | 'reasons'
+  | 'broken'
+  | 'gaps'
+  | 'gap_list'
+  | 'warnings'
+  | 'quarantine'
 >
 
-export interface Examined {
-  /** The accepted rows, by time, then symbol. */
-  table: Table
-  timeframe: string | null
-  counts: Counts
-  /** Names the first rejected rows; undefined where none is. */
-  bad: SluiceError | undefined
-  sourced: Sourced
+function resultOf(table: string, { manifest, created, added, revised }: Saved, report: Report): IngestResult {
+  const { version, digest, rows, from, to, symbols, timeframe } = manifest
+  return { table, version, digest, created, ...report, added, revised, rows, timeframe, from, to, symbols }
 }
 
-/** What an ingest would accept and report, without writing anything. */
-export async function examine(config: DataConfig, { signal, now }: Pick<Context, 'signal' | 'now'>): Promise<Examined> {
-  const sourced = await readSource(config.source, { signal, now, timeframe: config.timeframe })
-  const { rows } = sourced
-  checkValues(rows)
-  const { order, duplicates, winners, outOfOrder } = arrange(rows)
-  const table = candleTable(rows, order)
-  const series = inspectSeries(table, config.timeframe)
-  const warnings = [...sourced.warnings, ...orderWarnings(duplicates, outOfOrder), ...series.warnings]
-  const counts = {
-    read: rows.count,
-    accepted: table.rows,
-    rejected: rows.count - table.rows - duplicates,
+async function* watched(tables: AsyncIterable<Table>, look: (table: Table) => void): AsyncGenerator<Table> {
+  for await (const table of tables) {
+    look(table)
+    yield table
+  }
+}
+
+/** The source had nothing new. */
+function unchanged(config: DataConfig, current: TableManifest): IngestResult {
+  const report = { read: 0, accepted: 0, rejected: 0, duplicates: 0, reasons: {}, broken: [], gaps: 0, gap_list: [] }
+  const saved = { manifest: current, created: false, added: 0, revised: 0 }
+  return resultOf(config.table, saved, { ...report, warnings: [], quarantine: null })
+}
+
+/** Rows can only be added to a table of the same columns. */
+function checkSchema({ layout }: Gathered, { table, schema }: TableManifest): void {
+  const words = (columns: { name: string; type: string }[]) =>
+    columns.map(({ name, type }) => `${name} (${type})`).join(', ')
+  if (words(layout.columns) !== words(schema))
+    throw dataError(
+      'SCHEMA_CHANGED',
+      `the table ${table} has the columns ${words(schema)}, and the source ${words(layout.columns)}`,
+      { next: 'another name for the table, or load: full to replace it' },
+    )
+}
+
+/** What is said of the rows, once all are read. */
+export function countsOf(
+  { read, counts, refused }: Gathered,
+  series: SeriesReport,
+  more: Warning[],
+): Omit<Report, 'quarantine'> {
+  const { accepted, duplicates, outOfOrder } = counts
+  const warnings = [...more, ...orderWarnings(duplicates, outOfOrder), ...series.warnings]
+  return {
+    read,
+    accepted,
+    rejected: refused.count(),
     duplicates,
-    reasons: { ...faultCounts(rows), ...Object.fromEntries(warnings.map(({ code, count }) => [code, count])) },
+    reasons: { ...refused.reasons(), ...Object.fromEntries(warnings.map(({ code, count }) => [code, count])) },
+    broken: refused.broken(),
     gaps: series.gaps.length,
     gap_list: series.gaps.slice(0, GAPS_LISTED).map(withIsoTimes),
     warnings,
   }
-  return { table, timeframe: series.timeframe, counts, bad: badRows(rows, winners, sourced.paths), sourced }
 }
 
-function nothingLeft({ read, reasons }: Counts, quarantine: string | null): SluiceError {
+function nothingLeft({ read, reasons, quarantine }: Report): SluiceError {
   const list = Object.entries(reasons).map(([code, count]) => `${count} ${code}`)
   return dataError('EMPTY_INPUT', `none of the ${read} rows can be taken: ${list.join(', ')}; see ${quarantine}`, {
     next: hint(reasons),

@@ -11,7 +11,7 @@ import {
   version,
 } from '@duckdb/node-api'
 import { dataError, messageOf, SluiceError } from '../base/errors.ts'
-import type { Column, Table } from '../base/table.ts'
+import { type Column, type ColumnType, joinNumbers, type Table } from '../base/table.ts'
 
 /** Kinds of stored columns that Sluice can read: as ms, as float64, or as text. */
 export type StoredType = 'timestamp' | 'date' | 'number' | 'string' | 'other'
@@ -38,12 +38,14 @@ export interface ParquetPlan {
  * Reads a Parquet file as `plan` says once it has seen the columns: timestamps and dates as epoch ms, numbers as float64.
  * `rows` keeps only these row numbers (from 0). Errors: FILE_UNREADABLE, CORRUPT_FILE and what the plan throws.
  */
-export async function scanParquet(
+export async function* scanParquet(
   path: string,
   plan: (stored: StoredColumn[]) => ParquetPlan,
   { signal, rows }: { signal?: AbortSignal; rows?: number[] } = {},
-): Promise<void> {
-  await reading(path, signal, async connection => {
+): AsyncGenerator<void> {
+  checkReadable(path)
+  const { connection, close } = await connect(signal)
+  try {
     const { columns, visit } = plan(await storedColumns(connection, path))
     const where = rows ? ` where file_row_number in (${rows.join(', ')})` : ''
     const result = await connection.stream(
@@ -55,8 +57,44 @@ export async function scanParquet(
         columns.map(({ type }, i) => chunkColumn(got, i, type)),
         got.rowCount,
       )
+      yield
     }
+  } catch (cause) {
+    throw unreadable(path, cause, signal)
+  } finally {
+    close()
+  }
+}
+
+/** What a stored column is in memory. */
+export const COLUMN_TYPES: Record<StoredType, ColumnType> = {
+  timestamp: 'time',
+  date: 'time',
+  number: 'number',
+  string: 'string',
+  other: 'string',
+}
+
+/** A whole file that we wrote, as it was written. Errors as scanParquet. */
+export async function readParquet(path: string, signal?: AbortSignal): Promise<Table> {
+  let stored: StoredColumn[] = []
+  const chunks: ChunkColumn[][] = []
+  let rows = 0
+  const plan = (columns: StoredColumn[]) => {
+    stored = columns
+    const visit = (values: ChunkColumn[], count: number) => {
+      chunks.push(values)
+      rows += count
+    }
+    return { columns, visit }
+  }
+  for await (const _ of scanParquet(path, plan, { signal })) signal?.throwIfAborted()
+  const columns = stored.map(({ name, type }, i): Column => {
+    const pieces = chunks.map(chunk => chunk[i])
+    if (COLUMN_TYPES[type] === 'string') return { name, type: 'string', values: (pieces as (string | null)[][]).flat() }
+    return { name, type: COLUMN_TYPES[type], values: joinNumbers(pieces as Float64Array[], rows) }
   })
+  return { rows, columns }
 }
 
 async function storedColumns(connection: DuckDBConnection, path: string): Promise<StoredColumn[]> {
@@ -71,7 +109,8 @@ async function storedColumns(connection: DuckDBConnection, path: string): Promis
 /** Writes a table as Parquet (zstd); a `time` column becomes a millisecond timestamp (UTC), NaN becomes null. */
 export async function writeParquet(table: Table, path: string, signal?: AbortSignal): Promise<void> {
   // One thread: rows keep their order, equal tables give equal files, and it is no slower than two.
-  await withConnection(signal, { threads: '1' }, async connection => {
+  const { connection, close } = await connect(signal, { threads: '1' })
+  try {
     connection.registerTableFunction(tableFunction(table))
     const select = table.columns.map(({ name, type }, i) => {
       const value = type === 'string' ? `c${i}` : `nullif(c${i}, 'nan'::double)`
@@ -81,7 +120,12 @@ export async function writeParquet(table: Table, path: string, signal?: AbortSig
     await connection.run(
       `copy (select ${select.join(', ')} from sluice_table()) to ${literal(path)} (format parquet, parquet_version v2, compression zstd)`,
     )
-  })
+  } catch (cause) {
+    signal?.throwIfAborted()
+    throw cause
+  } finally {
+    close()
+  }
 }
 
 /** A table in memory as something that SQL can read from: twice as fast as appending it to a table of DuckDB's. */
@@ -138,45 +182,34 @@ function expression({ name, type, stored }: StoredColumn): string {
   return `coalesce(${type === 'number' ? column : `epoch_ms(${instant})`}::double, 'nan'::double)`
 }
 
-async function reading<T>(
-  path: string,
-  signal: AbortSignal | undefined,
-  body: (connection: DuckDBConnection) => Promise<T>,
-): Promise<T> {
+function checkReadable(path: string): void {
   try {
     accessSync(path, constants.R_OK)
   } catch (cause) {
     throw dataError('FILE_UNREADABLE', `cannot read ${path}: ${messageOf(cause)}`, { cause })
   }
-  try {
-    return await withConnection(signal, {}, body)
-  } catch (cause) {
-    if (signal?.aborted || cause instanceof SluiceError) throw cause
-    const [first] = messageOf(cause).split('\n')
-    throw dataError('CORRUPT_FILE', `${path} is not a whole Parquet file: ${first}`, { cause })
-  }
 }
 
-async function withConnection<T>(
-  signal: AbortSignal | undefined,
-  options: Record<string, string>,
-  body: (connection: DuckDBConnection) => Promise<T>,
-): Promise<T> {
+function unreadable(path: string, cause: unknown, signal?: AbortSignal): unknown {
+  if (signal?.aborted) return signal.reason
+  if (cause instanceof SluiceError) return cause
+  const [first] = messageOf(cause).split('\n')
+  return dataError('CORRUPT_FILE', `${path} is not a whole Parquet file: ${first}`, { cause })
+}
+
+/** A database in memory whose queries end with the signal. */
+async function connect(signal: AbortSignal | undefined, options: Record<string, string> = {}) {
   signal?.throwIfAborted()
   const instance = await DuckDBInstance.create(':memory:', { autoinstall_known_extensions: 'false', ...options })
   const connection = await instance.connect()
   const interrupt = () => connection.interrupt()
   signal?.addEventListener('abort', interrupt)
-  try {
-    return await body(connection)
-  } catch (cause) {
-    signal?.throwIfAborted()
-    throw cause
-  } finally {
+  const close = () => {
     signal?.removeEventListener('abort', interrupt)
     connection.closeSync()
     instance.closeSync()
   }
+  return { connection, close }
 }
 
 /** A pattern character stands for itself in a set of one. */

@@ -3,65 +3,121 @@ import { join } from 'node:path'
 import { sha256, writeAtomic } from '../base/blobs.ts'
 import { dataError, type SluiceError } from '../base/errors.ts'
 import { csvCell } from './csv.ts'
-import { faultOf, type Rows, type Sourced } from './rows.ts'
+import { faultOf, type Place, placeOf, type Rows, type Source } from './rows.ts'
 
 const SHOWN = 5
+/** Rows of which the text is kept; all are counted. */
+const MOST_KEPT = 1_000_000
 
-/** How many rows were refused for each code. */
-export function faultCounts(rows: Rows): Record<string, number> {
-  const counts: Record<string, number> = {}
-  for (let row = 0; row < rows.count; row++)
-    if (rows.fault[row]) counts[faultOf(rows, row)] = (counts[faultOf(rows, row)] ?? 0) + 1
-  return counts
+interface Bad extends Place {
+  code: string
+  /** The column that broke a rule. */
+  column: string | null
+  /** Of a conflict: the row that won. */
+  other?: Place
 }
 
-export const faultyRows = (rows: Rows): number[] => {
-  const list: number[] = []
-  for (let row = 0; row < rows.count; row++) if (rows.fault[row]) list.push(row)
-  return list
+export interface Broken {
+  column: string | null
+  code: string
+  rows: number
+  /** Where the first ones stand: `file:line`. */
+  first: string[]
 }
 
-/** The error that names the first refused rows (of a conflict, both), or undefined when there is none. */
-export function badRows(rows: Rows, winners: Map<number, number>, paths: string[]): SluiceError | undefined {
-  const bad = faultyRows(rows)
-  if (!bad.length) return undefined
-  const place = (row: number) => `${paths[rows.file[row]] ?? 'row'}:${rows.line[row]}`
-  const first = bad.slice(0, SHOWN).map(row => ({
-    place: place(row),
-    line: rows.line[row],
-    code: faultOf(rows, row),
-    ...(winners.has(row) ? { other: place(winners.get(row) as number) } : {}),
-  }))
-  const list = first.map(({ place, code, other }) => `${place} ${code}${other ? ` with ${other}` : ''}`)
-  const more = bad.length > SHOWN ? `, and ${bad.length - SHOWN} more` : ''
-  return dataError('BAD_ROW', `${bad.length} bad rows: ${list.join(', ')}${more}`, {
-    next: hint(faultCounts(rows)) ?? 'correct them, or set them aside with on_bad_row: quarantine',
-    detail: { rejected: bad.length, reasons: faultCounts(rows), rows: first },
-  })
+/** What was refused of a source. */
+export interface Refused {
+  /** Notes the faulty rows of a block; each row once. */
+  take(rows: Rows, winners: Map<number, number>): void
+  count(): number
+  /** How many for each code. */
+  reasons(): Record<string, number>
+  /** How many for each column and code, and where the first ones stand. */
+  broken(): Broken[]
+  /** Names the first ones (of a conflict, both rows); undefined when there is none. */
+  error(): SluiceError | undefined
+  /** Writes them as CSV (file, line, code, column, row) into a folder, under a name of their own, so that equal rows leave one file; gives its path. */
+  write(folder: string): Promise<string>
+}
+
+export function refusedRows({ paths, text }: Pick<Source, 'paths' | 'text'>): Refused {
+  const kept: Bad[] = []
+  const found = new Map<string, Broken>()
+  let count = 0
+
+  const shown = ({ file, line }: Place) => `${paths[file] ?? 'row'}:${line}`
+  /** In the order of the source, in which the rows of several blocks do not come. */
+  const inOrder = () => kept.sort((a, b) => a.file - b.file || a.line - b.line)
+
+  function take(rows: Rows, winners: Map<number, number>): void {
+    for (let row = 0; row < rows.count; row++) {
+      if (!rows.fault[row]) continue
+      count++
+      const code = faultOf(rows, row)
+      const column = rows.culprit[row] ? (rows.layout.columns[rows.culprit[row] - 1]?.name ?? null) : null
+      const place = placeOf(rows, row)
+      const winner = winners.get(row)
+      if (kept.length < MOST_KEPT)
+        kept.push({ ...place, code, column, ...(winner !== undefined && { other: placeOf(rows, winner) }) })
+      const key = `${code} ${column}`
+      const broken = found.get(key) ?? { column, code, rows: 0, first: [] }
+      found.set(key, broken)
+      broken.rows++
+      if (broken.first.length < SHOWN) broken.first.push(shown(place))
+    }
+  }
+
+  function reasons(): Record<string, number> {
+    const counts: Record<string, number> = {}
+    for (const { code, rows } of found.values()) counts[code] = (counts[code] ?? 0) + rows
+    return counts
+  }
+
+  function error(): SluiceError | undefined {
+    if (!count) return undefined
+    const first = inOrder()
+      .slice(0, SHOWN)
+      .map(({ line, code, column, other, ...place }) => ({
+        place: shown({ line, ...place }),
+        line,
+        code,
+        ...(column !== null && { column }),
+        ...(other && { other: shown(other) }),
+      }))
+    const list = first.map(
+      ({ place, code, column, other }) =>
+        `${place} ${code}${column ? ` of ${column}` : ''}${other ? ` with ${other}` : ''}`,
+    )
+    const more = count > SHOWN ? `, and ${count - SHOWN} more` : ''
+    return dataError('BAD_ROW', `${count} bad rows: ${list.join(', ')}${more}`, {
+      next: hint(reasons()) ?? 'correct them, or set them aside with on_bad_row: quarantine',
+      detail: { rejected: count, reasons: reasons(), rows: first },
+    })
+  }
+
+  async function write(folder: string): Promise<string> {
+    const texts = await text(inOrder())
+    const lines = kept.map(({ file, line, code, column }, i) =>
+      [paths[file] ?? '', line, code, column ?? '', texts[i]].map(value => csvCell(String(value))).join(','),
+    )
+    const csv = `file,line,code,column,row\n${lines.join('\n')}\n`
+    const path = join(folder, `${sha256(csv).slice(0, 16)}.csv`)
+    writeAtomic(path, csv)
+    return path
+  }
+
+  return { take, count: () => count, reasons, broken: () => [...found.values()], error, write }
 }
 
 /** What to change when one kind of fault is behind most refused rows. */
 export function hint(reasons: Record<string, number>): string | undefined {
   const [[worst] = []] = Object.entries(reasons).sort((a, b) => b[1] - a[1])
-  if (worst === 'NOT_A_NUMBER') return 'numbers like 43,820.01 need thousands: ","; numbers like 1,5 need decimal: ","'
-  if (worst === 'TIMESTAMP_INVALID')
-    return 'times are written YYYY-MM-DD HH:MM:SS, with Z or an offset, or as epoch numbers'
-  if (worst === 'OUT_OF_RANGE') return 'are the times in the unit that the config says? unit: s, ms, us or ns'
-  if (worst === 'AMBIGUOUS_LOCAL_TIME') return 'only times with an offset tell the two hours of an autumn night apart'
-  return undefined
+  return worst === undefined ? undefined : HINTS[worst]
 }
 
-/** Writes the refused rows as CSV (file, line, code, row) into a folder, under a name of their own, so that equal rows leave one file; returns its path. */
-export async function writeQuarantine(folder: string, { rows, paths, text }: Sourced): Promise<string> {
-  const bad = faultyRows(rows)
-  const texts = await text(bad)
-  const lines = bad.map((row, i) =>
-    [paths[rows.file[row]] ?? '', rows.line[row], faultOf(rows, row), texts[i]]
-      .map(value => csvCell(String(value)))
-      .join(','),
-  )
-  const csv = `file,line,code,row\n${lines.join('\n')}\n`
-  const path = join(folder, `${sha256(csv).slice(0, 16)}.csv`)
-  writeAtomic(path, csv)
-  return path
+const HINTS: Record<string, string> = {
+  NOT_A_NUMBER: 'numbers like 43,820.01 need thousands: ","; numbers like 1,5 need decimal: ","',
+  TIMESTAMP_INVALID: 'times are written YYYY-MM-DD HH:MM:SS, with Z or an offset, or as epoch numbers',
+  OUT_OF_RANGE: 'are the times in the unit that the config says? unit: s, ms, us or ns',
+  AMBIGUOUS_LOCAL_TIME: 'only times with an offset tell the two hours of an autumn night apart',
 }

@@ -1,30 +1,35 @@
 // The rows of a source in its own order, each with its place in the file and, if it cannot be taken, why.
 import type { Context } from '../base/context.ts'
-import { dataError } from '../base/errors.ts'
-import { DAY, isoTime } from '../base/time.ts'
-import { FAULTS, type Fault, faultNumber, VALUE_COLUMNS } from './schema.ts'
-import { epochMs, KIND, localTimes, UNITS, type Unit, unitOf } from './timestamp.ts'
+import type { Layout } from './layout.ts'
+import { FAULTS, type Fault, faultNumber } from './schema.ts'
 
+/** A block of rows; `capacity` of the arrays may exceed `count`. */
 export interface Rows {
+  layout: Layout
   count: number
-  /** As written, with its KIND, until `settleTimes`; then UTC ms. */
-  time: Float64Array
-  kind: Uint8Array
-  /** One array for each of VALUE_COLUMNS, then for each of `kept`. */
-  values: Float64Array[]
-  /** Names of further columns of numbers, in which a value may be missing (NaN). */
-  kept: string[]
-  /** null: the source has no symbols. */
-  symbol: string[] | null
+  /** An array for each column of the layout: numbers with NaN for missing (times as written until they are settled, then UTC ms), text with null. */
+  values: (Float64Array | (string | null)[])[]
+  /** For each time column how its values were written (KIND). */
+  kinds: (Uint8Array | undefined)[]
   /** A number of FAULTS; 0 is a row that can be taken. */
   fault: Uint8Array
-  /** Line (CSV, the header is 1) or row (Parquet), from 1. */
+  /** Of a faulty row the column, or the rule, that it broke, from 1; 0: the row as a whole. */
+  culprit: Uint16Array
+  /** Line of a text file (a CSV header is 1) or number of the row, from 1. */
   line: Uint32Array
   /** Where a row's text begins in its file, and its bytes; 0 where rows are no text. */
   position: Float64Array
   size: Uint32Array
   /** Which of the source's files. */
   file: Uint16Array
+}
+
+/** Where a row stands in its source. */
+export interface Place {
+  file: number
+  line: number
+  position: number
+  size: number
 }
 
 /** A remark of the report: nothing was refused for it. */
@@ -42,31 +47,42 @@ export interface SourceFile {
 }
 
 /** What a source gives. */
-export interface Sourced {
-  rows: Rows
-  warnings: Warning[]
+export interface Source {
+  /** In the source's order, each a block of its own; all of one layout. */
+  blocks: AsyncIterable<Rows>
+  /** Remarks, once the last block was read. */
+  warnings(): Warning[]
   /** Paths of the files that `Rows.file` counts; none for a source without files. */
   paths: string[]
   /** Their digests: a reading of their own, so that it can run while the table is written. */
   files(): Promise<SourceFile[]>
-  /** The text of rows (ascending) as the source wrote them, for the quarantine. */
-  text(rows: number[]): Promise<string[]>
+  /** The text of rows as the source wrote them, for the quarantine; places ascend. */
+  text(places: Place[]): Promise<string[]>
 }
 
 export interface SourceContext extends Pick<Context, 'signal' | 'now'> {
   /** Of the config, where it says one. */
   timeframe?: string
+  /** Where the home keeps what is being downloaded. */
+  downloads?: string
+  log?: Context['log']
+  /** Newest time of each symbol ('' without symbols) that the table has, for a source that can go on from there; none for a full load. */
+  watermark?: Record<string, number>
+  /** SHA-256 of the files that the table was made from, for an incremental load of files. */
+  known?: ReadonlySet<string>
 }
 
-export function emptyRows(capacity = 1024, kept: string[] = []): Rows {
+/** Rows of one block: large enough for its costs not to show, small enough for many to fit. */
+export const BLOCK_ROWS = 1 << 20
+
+export function emptyRows(layout: Layout, capacity = 1024): Rows {
   return {
+    layout,
     count: 0,
-    time: new Float64Array(capacity),
-    kind: new Uint8Array(capacity),
-    values: [...VALUE_COLUMNS, ...kept].map(() => new Float64Array(capacity)),
-    kept,
-    symbol: null,
+    values: layout.columns.map(({ type }) => (type === 'string' ? [] : new Float64Array(capacity))),
+    kinds: layout.columns.map(({ type }) => (type === 'time' ? new Uint8Array(capacity) : undefined)),
     fault: new Uint8Array(capacity),
+    culprit: new Uint16Array(capacity),
     line: new Uint32Array(capacity),
     position: new Float64Array(capacity),
     size: new Uint32Array(capacity),
@@ -76,115 +92,69 @@ export function emptyRows(capacity = 1024, kept: string[] = []): Rows {
 
 /** Makes room for one more row and returns its number. */
 export function addRow(rows: Rows): number {
-  if (rows.count === rows.time.length) {
-    const capacity = 2 * rows.count
-    rows.time = grown(rows.time, new Float64Array(capacity))
-    rows.kind = grown(rows.kind, new Uint8Array(capacity))
-    rows.values = rows.values.map(values => grown(values, new Float64Array(capacity)))
-    rows.fault = grown(rows.fault, new Uint8Array(capacity))
-    rows.line = grown(rows.line, new Uint32Array(capacity))
-    rows.position = grown(rows.position, new Float64Array(capacity))
-    rows.size = grown(rows.size, new Uint32Array(capacity))
-    rows.file = grown(rows.file, new Uint16Array(capacity))
+  if (rows.count === rows.line.length) {
+    rows.values = rows.values.map(values => (values instanceof Float64Array ? doubled(values) : values))
+    rows.kinds = rows.kinds.map(kind => kind && doubled(kind))
+    rows.fault = doubled(rows.fault)
+    rows.culprit = doubled(rows.culprit)
+    rows.line = doubled(rows.line)
+    rows.position = doubled(rows.position)
+    rows.size = doubled(rows.size)
+    rows.file = doubled(rows.file)
   }
   return rows.count++
 }
 
-function grown<T extends Float64Array | Uint8Array | Uint32Array | Uint16Array>(from: T, to: T): T {
+function doubled<T extends Float64Array | Uint8Array | Uint32Array | Uint16Array>(from: T): T {
+  const to = new (from.constructor as new (length: number) => T)(2 * from.length)
   to.set(from)
   return to
 }
 
-/** Only the first fault of a row is kept. */
-export function refuse(rows: Rows, row: number, fault: Fault): void {
-  if (rows.fault[row] === 0) rows.fault[row] = faultNumber(fault)
-}
-
-/** A fault of a row's value in `values[i]`; in a kept column it may be missing. */
-export function refuseValue(rows: Rows, row: number, i: number, fault: Fault): void {
-  if (i < VALUE_COLUMNS.length || fault !== 'NULL_VALUE') refuse(rows, row, fault)
-}
-
-/** All files of a source have symbols, or none has. */
-export function useSymbols(rows: Rows, has: boolean, file: number): string[] | null {
-  if (file === 0) rows.symbol = has ? [] : null
-  else if (has !== (rows.symbol !== null))
-    throw dataError('MISSING_COLUMN', `only some of the files have a symbol column`, {
-      next: 'columns: {symbol: null} reads all of them without it',
-    })
-  return rows.symbol
+/** Only the first fault of a row is kept; `column` is the one to blame. */
+export function refuse(rows: Rows, row: number, fault: Fault, column = -1): void {
+  if (rows.fault[row] !== 0) return
+  rows.fault[row] = faultNumber(fault)
+  rows.culprit[row] = column + 1
 }
 
 export const faultOf = (rows: Rows, row: number): Fault => FAULTS[rows.fault[row]]
 
-const EARLIEST = Date.UTC(1900, 0, 1)
-const LATEST = Date.UTC(10_000, 0, 1)
-/** Seconds taken for a finer unit land here: within 50 days of 1970-01-01. */
-const NEAR_EPOCH = 50 * DAY
+export const placeOf = (rows: Rows, row: number): Place => ({
+  file: rows.file[row],
+  line: rows.line[row],
+  position: rows.position[row],
+  size: rows.size[row],
+})
 
-/**
- * Turns every row's time into UTC ms and refuses those before 1900, later than a day after `now`, or at no certain instant.
- * Errors: TIMESTAMP_UNIT_MIXED when the numbers of a column speak for different units.
- */
-export function settleTimes(
-  rows: Rows,
-  { unit, zone, now }: { unit: 'auto' | Unit; zone?: string; now: number },
-): Warning[] {
-  const epoch = unit === 'auto' ? commonUnit(rows) : unit
-  const local = zone === undefined ? undefined : localTimes(zone)
-  let naive = 0
-  for (let row = 0; row < rows.count; row++) {
-    if (rows.fault[row]) continue
-    const kind = rows.kind[row]
-    let time = rows.time[row]
-    if (kind === KIND.epoch) {
-      time = epoch ? epochMs(time, epoch) : NaN
-      if (epoch !== 's' && Math.abs(time) < NEAR_EPOCH) time = NaN
-    } else if (kind === KIND.naive) {
-      naive++
-      if (local) time = certainTime(rows, row, local(time))
-    }
-    rows.time[row] = time
-    if (!(time >= EARLIEST && time < LATEST)) refuse(rows, row, 'OUT_OF_RANGE')
-    else if (time > now + DAY) refuse(rows, row, 'FUTURE_TIMESTAMP')
-  }
-  if (!naive || zone !== undefined) return []
-  return [
-    {
-      code: 'NAIVE_TIME',
-      message: `${naive} times have no offset and were taken as UTC (zone: says otherwise)`,
-      count: naive,
-    },
-  ]
+/** Rows that were put together from several blocks, in their order. */
+export function joinRows(blocks: Rows[]): Rows {
+  if (blocks.length === 1) return blocks[0]
+  const count = blocks.reduce((total, block) => total + block.count, 0)
+  const whole = emptyRows(blocks[0].layout, count)
+  for (const block of blocks) appendRows(whole, block)
+  return whole
 }
 
-/** A wall clock that shows the same time twice, or never, tells no instant; nothing is guessed. */
-function certainTime(rows: Rows, row: number, instants: number[]): number {
-  if (instants.length === 1) return instants[0]
-  refuse(rows, row, instants.length ? 'AMBIGUOUS_LOCAL_TIME' : 'NONEXISTENT_LOCAL_TIME')
-  return NaN
+/** `whole` has room for all of them. */
+function appendRows(whole: Rows, block: Rows): void {
+  const [at, count] = [whole.count, block.count]
+  whole.values = whole.values.map((values, i) => {
+    const more = block.values[i]
+    if (!(values instanceof Float64Array)) return values.concat((more as (string | null)[]).slice(0, count))
+    values.set((more as Float64Array).subarray(0, count), at)
+    return values
+  })
+  for (const name of ['fault', 'culprit', 'line', 'position', 'size', 'file'] as const)
+    whole[name].set(block[name].subarray(0, count), at)
+  for (const [i, kind] of block.kinds.entries()) if (kind) whole.kinds[i]!.set(kind.subarray(0, count), at)
+  whole.count += count
 }
 
-/** The one unit that the epoch numbers of the rows speak for; undefined where none does. */
-function commonUnit(rows: Rows): Unit | undefined {
-  const lines = new Map<Unit, { first: number; rows: number }>()
-  for (let row = 0; row < rows.count; row++) {
-    if (rows.fault[row] || rows.kind[row] !== KIND.epoch) continue
-    const unit = unitOf(rows.time[row])
-    const seen = unit && lines.get(unit)
-    if (seen) seen.rows++
-    else if (unit) lines.set(unit, { first: row, rows: 1 })
-  }
-  if (lines.size <= 1) return lines.keys().next().value
-  const found = UNITS.flatMap(unit => {
-    const seen = lines.get(unit)
-    return seen
-      ? [{ unit, rows: seen.rows, line: rows.line[seen.first], time: isoTime(epochMs(rows.time[seen.first], unit)) }]
-      : []
-  })
-  const list = found.map(({ unit, rows, line, time }) => `${rows} in ${unit} (line ${line}: ${time})`)
-  throw dataError('TIMESTAMP_UNIT_MIXED', `the times are in different units: ${list.join(', ')}`, {
-    next: 'make them one, or set unit: s, ms, us or ns to refuse the others',
-    detail: found,
-  })
+/** Numbers of the rows without fault, ascending. */
+export function goodRows({ count, fault }: Rows): Int32Array {
+  const good = new Int32Array(count)
+  let size = 0
+  for (let row = 0; row < count; row++) if (fault[row] === 0) good[size++] = row
+  return good.subarray(0, size)
 }

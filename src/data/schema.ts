@@ -14,6 +14,7 @@ export const VALUE_COLUMNS = ['open', 'high', 'low', 'close', 'volume'] as const
 export const FAULTS = [
   'NONE',
   'COLUMN_COUNT',
+  'JSON_PARSE',
   'QUOTE',
   'ENCODING',
   'NULL_VALUE',
@@ -27,6 +28,16 @@ export const FAULTS = [
   'NEGATIVE_VOLUME',
   'OHLC_INVALID',
   'DUPLICATE_TIMESTAMP_CONFLICT',
+  'DUPLICATE_KEY_CONFLICT',
+  'TYPE_MISMATCH',
+  'NOT_AN_INTEGER',
+  'NOT_A_BOOLEAN',
+  'BELOW_MINIMUM',
+  'ABOVE_MAXIMUM',
+  'NOT_ALLOWED',
+  'PATTERN',
+  'NOT_UNIQUE',
+  'RULE',
 ] as const
 export type Fault = (typeof FAULTS)[number]
 export const faultNumber = (fault: Fault): number => FAULTS.indexOf(fault)
@@ -38,16 +49,75 @@ const timeframe = z
   .refine(isTimeframe, 'a timeframe is a number and s, m, h, d, w or M (months), such as 15m or 1d')
 
 const columnName = z.string().min(1)
-const columns = z.strictObject({
-  time: columnName.optional(),
-  open: columnName.optional(),
-  high: columnName.optional(),
-  low: columnName.optional(),
-  close: columnName.optional(),
-  volume: columnName.nullable().optional().describe('null: there is none, it is 0'),
-  symbol: columnName.nullable().optional().describe('null: do not look for one'),
-})
+const columns = z
+  .object({
+    time: columnName.optional(),
+    open: columnName.optional(),
+    high: columnName.optional(),
+    low: columnName.optional(),
+    close: columnName.optional(),
+    volume: columnName.nullable().optional().describe('null: there is none, it is 0'),
+    symbol: columnName.nullable().optional().describe('null: do not look for one'),
+  })
+  .catchall(columnName.nullable())
 export type ColumnNames = z.infer<typeof columns>
+
+/** A bound or an allowed value: a number, a word, or for times an ISO date. */
+const bound = z.union([z.number(), z.string()])
+
+const columnRule = z.strictObject({
+  name: z.string().regex(/^[^#]/, 'a name begins with another sign than #'),
+  type: z.enum(['number', 'integer', 'boolean', 'string', 'time']).optional().describe('default: as the source has it'),
+  required: z.boolean().default(true).describe('false: a source may be without this column'),
+  nullable: z.boolean().default(false).describe('true: a value may be missing'),
+  unique: z.boolean().default(false),
+  min: bound.optional(),
+  max: bound.optional(),
+  pattern: z
+    .string()
+    .refine(isPattern, 'a regular expression')
+    .optional()
+    .describe('a regular expression that the whole text matches'),
+  values: z
+    .array(z.union([z.string(), z.number(), z.boolean()]))
+    .min(1)
+    .optional()
+    .describe('the allowed ones'),
+  categorical: z.boolean().default(false).describe('numbers that are names'),
+  pii: z.boolean().default(false).describe('personal: never a feature unless it is named as one'),
+})
+export type ColumnRule = z.output<typeof columnRule>
+
+const tableSchema = z.strictObject({
+  columns: z
+    .array(columnRule)
+    .min(1)
+    .refine(columns => new Set(columns.map(({ name }) => name)).size === columns.length, 'a column is named twice')
+    .optional()
+    .describe('default: every column of the source, with the type that all its values have'),
+  key: z
+    .array(z.string().min(1))
+    .min(1)
+    .optional()
+    .describe('columns of which no two rows have the same values; default: time and symbol where there are such'),
+})
+
+/** `candles`, or a table of columns: `table`, a list of them, or `{columns, key}`. */
+const dataSchema = z
+  .union([z.enum(['candles', 'table']), z.array(columnRule).min(1), tableSchema])
+  .transform((schema): 'candles' | z.output<typeof tableSchema> =>
+    schema === 'candles' ? schema : schema === 'table' ? {} : Array.isArray(schema) ? { columns: schema } : schema,
+  )
+export type DataSchema = z.output<typeof dataSchema>
+export type TableSchema = Exclude<DataSchema, 'candles'>
+
+function isPattern(text: string): boolean {
+  try {
+    return Boolean(new RegExp(text, 'v'))
+  } catch {
+    return false
+  }
+}
 
 const isZone = (zone: string): boolean => {
   try {
@@ -57,7 +127,7 @@ const isZone = (zone: string): boolean => {
   }
 }
 
-const fileSource = z
+export const fileSource = z
   .strictObject({
     kind: z.literal('file'),
     path: z.string().min(1).optional(),
@@ -127,10 +197,17 @@ export const sourceConfig = z.discriminatedUnion('kind', [fileSource, simulatedS
 
 export const dataConfig = z.strictObject({
   table: nameSchema.optional().describe('default: the name of the config'),
-  schema: z.enum(['candles', 'table']).default('candles'),
+  schema: dataSchema.default('candles').describe('candles, table, or the columns of a table'),
   source: sourceConfig,
   timeframe: timeframe.optional().describe('length of a bar; default: the most frequent step'),
   on_bad_row: z.enum(['quarantine', 'fail']).default('quarantine'),
+  load: z
+    .enum(['full', 'incremental'])
+    .optional()
+    .describe(
+      'full: the table is what the source has now; incremental: what it has is added to the table, of equal keys the newest wins. Default: full for files and simulated, else incremental',
+    ),
+  partition_rows: z.int().min(1).max(100_000_000).default(1_000_000).describe('most rows of one file of the table'),
 })
 
 export type DataConfig = z.output<typeof dataConfig> & { table: string }

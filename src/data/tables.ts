@@ -1,24 +1,41 @@
 // Versioned, content-addressed tables: <home>/tables/<name>/<version>/ holds partitions and a manifest; the store has a row for each.
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, linkSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileDigests, place, resolveInside, sha256, temporaryName, writeAtomic } from '../base/blobs.ts'
 import type { Context } from '../base/context.ts'
 import type { Row } from '../base/database.ts'
 import { dataError, messageOf } from '../base/errors.ts'
-import { type Column, type ColumnType, type Table, tableDigest } from '../base/table.ts'
+import { type ColumnType, findColumn, joinTables, jsonDigest, type Table, tableDigest } from '../base/table.ts'
 import { isoTime } from '../base/time.ts'
-import { joinNumbers, readColumns, writeTable } from './files.ts'
+import { writeTable } from './files.ts'
+import type { Layout } from './layout.ts'
+import { type Merger, merger } from './merge.ts'
+import { readParquet } from './parquet.ts'
+import { ALL, addRows, cutPeriod, cutRows, queueOf, type Step } from './partitions.ts'
 import type { SourceFile } from './rows.ts'
+import type { ColumnRule } from './schema.ts'
 
 export interface Partition {
+  /** The period of its rows (partitions.ts). */
+  id: string
   file: string
   rows: number
-  from: string
-  to: string
+  /** Time of the first and of the last row; null where rows have no time. */
+  from: string | null
+  to: string | null
+  /** Of the content (base/table.ts). */
+  digest: string
   sha256: string
   /** DVC's. */
   md5: string
   bytes: number
+}
+
+export interface SchemaColumn {
+  name: string
+  type: ColumnType
+  /** Rules of the config that say more than the type. */
+  rule?: ColumnRule
 }
 
 export interface TableManifest {
@@ -27,16 +44,23 @@ export interface TableManifest {
   /** Version this one followed; null for the first. */
   parent: number | null
   created: string
-  schema: { name: string; type: ColumnType }[]
+  /** Rows are held to the candle contract. */
+  candles: boolean
+  schema: SchemaColumn[]
   timeframe: string | null
   rows: number
-  /** Time of the first and of the last row. */
-  from: string
-  to: string
+  /** Time of the first and of the last row; null where rows have no time. */
+  from: string | null
+  to: string | null
   symbols: string[]
-  /** Of the content (base/table.ts), whatever file it came from. */
+  /** Time of the newest row of each symbol ('' without symbols), from which an incremental load goes on. */
+  watermark: Record<string, number>
+  /** Of the content, whatever file it came from: that of the only partition, else over those of all. */
   digest: string
+  partition_rows: number
   partitions: Partition[]
+  /** Rows that later ones with the same key replaced in this table, oldest first; the rows of each file have one time at which they were replaced. */
+  revisions: Partition[]
   source: { kind: string; files: SourceFile[] }
   /** What the ingest found: counts, reasons, gaps, warnings. */
   report: unknown
@@ -59,36 +83,55 @@ export function latestVersion(
     .executeTakeFirst()
 }
 
-/** What the manifest of a new version says besides its rows. */
-export interface NewTable extends Pick<TableManifest, 'table' | 'timeframe' | 'report'> {
-  source: { kind: string; files(): Promise<SourceFile[]> }
+/** The newest version's manifest, when it is what was written; undefined where there is none. Errors: MANIFEST_MISSING, MANIFEST_CORRUPT. */
+export async function currentTable(
+  name: string,
+  context: Pick<Context, 'home' | 'database'>,
+): Promise<TableManifest | undefined> {
+  const row = await latestVersion(name, context)
+  return row && readManifest(row, context.home)
 }
 
-/** Saves rows (sorted by time, then symbol; never none) as the next version, or returns the current version when it has the same rows. */
-export async function saveTable(
-  table: Table,
-  about: NewTable,
-  context: TableContext,
-): Promise<{ manifest: TableManifest; created: boolean }> {
-  const digest = tableDigest(table)
-  const same = await findSame(digest, about, context)
-  if (same) return { manifest: same, created: false }
+/** Rows on their way to a table: sorted by time, then symbol, stretch by stretch. */
+export interface NewRows {
+  table: string
+  layout: Pick<Layout, 'columns' | 'time' | 'symbol' | 'key' | 'candles'>
+  tables: AsyncIterable<Table> | Iterable<Table>
+  /** Adds the rows to this version; else they replace it. */
+  onto?: TableManifest
+  partition_rows?: number
+}
+
+/** What else the manifest says, once the last row was read; what it throws leaves everything as it was. */
+export type Remarks = () => Promise<Pick<TableManifest, 'timeframe' | 'report' | 'source'>>
+
+export interface Saved {
+  manifest: TableManifest
+  /** False when the current version has these rows already. */
+  created: boolean
+  /** Rows with a key that the table did not have, and rows that replaced one. */
+  added: number
+  revised: number
+}
+
+const PARTITION_ROWS = 1_000_000
+
+/** Saves rows as the next version, or returns the current version when it has the same rows. Errors: EMPTY_INPUT where there is none. */
+export async function saveTable(rows: NewRows, remarks: Remarks, context: TableContext): Promise<Saved> {
   // The store's lock is taken when everything that takes time is on the disk: meanwhile other commands go on.
-  const filled = temporaryName(tableFolder(context.home, about.table, 'next'))
+  const filled = temporaryName(tableFolder(context.home, rows.table, 'next'))
   mkdirSync(filled, { recursive: true })
   try {
-    const [partition, files] = await Promise.all([writePartition(table, filled, context.signal), about.source.files()])
-    const content = {
-      created: isoTime(context.now()),
-      ...describeTable(table, digest, partition),
-      timeframe: about.timeframe,
-      source: { kind: about.source.kind, files },
-      report: about.report,
-    }
+    const written = await writePartitions(rows, filled, context)
+    const { added, revised } = written
+    const more = await remarks()
+    if (!written.partitions.length) throw dataError('EMPTY_INPUT', `there is no row for the table ${rows.table}`)
+    const content = { created: isoTime(context.now()), ...describeTable(rows, written), ...more }
     return await context.database.transaction().execute(async database => {
-      const same = await findSame(digest, about, { ...context, database })
-      if (same) return { manifest: same, created: false }
-      return { manifest: await addVersion(filled, about.table, content, { ...context, database }), created: true }
+      const same = await findSame(content.digest, rows.table, { ...context, database })
+      if (same) return { manifest: same, created: false, added, revised }
+      const manifest = await addVersion(filled, rows.table, content, { ...context, database })
+      return { manifest, created: true, added, revised }
     })
   } finally {
     rmSync(filled, { recursive: true, force: true })
@@ -98,7 +141,7 @@ export async function saveTable(
 /** The manifest of the current version, when it has these rows. */
 async function findSame(
   digest: string,
-  { table }: NewTable,
+  table: string,
   { home, database }: Pick<TableContext, 'home' | 'database'>,
 ): Promise<TableManifest | undefined> {
   const current = await latestVersion(table, { database })
@@ -131,27 +174,135 @@ async function addVersion(
 
 const manifestText = (manifest: TableManifest): string => `${JSON.stringify(manifest, null, 2)}\n`
 
-async function writePartition(table: Table, folder: string, signal: AbortSignal): Promise<Partition> {
-  const file = 'part-0.parquet'
-  await writeTable(table, join(folder, file), signal)
-  return { file, rows: table.rows, ...timeRange(table), ...(await fileDigests(join(folder, file))) }
+interface Written {
+  partitions: Partition[]
+  revisions: Partition[]
+  added: number
+  revised: number
+  watermark: Record<string, number>
 }
 
-function describeTable(table: Table, digest: string, partition: Partition) {
-  const symbol = table.columns.find(({ name }) => name === 'symbol')
-  return {
-    schema: table.columns.map(({ name, type }) => ({ name, type })),
-    rows: table.rows,
-    ...timeRange(table),
-    symbols: [...new Set(symbol?.values as string[] | undefined)].sort(),
-    digest,
-    partitions: [partition],
+/** Files that are written at the same time: the next rows are read meanwhile. */
+const WRITTEN_AT_ONCE = 2
+
+/** Fills the folder of the next version: files of the version before that get no row are linked, all others written. */
+async function writePartitions(rows: NewRows, folder: string, context: TableContext): Promise<Written> {
+  const { layout, onto } = rows
+  const { signal } = context
+  const watermark = { ...onto?.watermark }
+  const merging = merger(layout)
+  const written: Promise<Partition>[] = []
+  const link = (partition: Partition) => {
+    const from = tableFolder(context.home, onto!.table, String(onto!.version))
+    linkSync(join(from, partition.file), join(folder, partition.file))
+    return partition
+  }
+  try {
+    for await (const step of stepsOf(rows, merging, context)) {
+      if ('keep' in step) written.push(Promise.resolve(link(step.keep)))
+      else {
+        const { id, table } = step.write
+        raise(watermark, table)
+        written.push(writePartition(table, `part-${id}.parquet`, id, folder, signal))
+        await written.at(-WRITTEN_AT_ONCE)
+      }
+    }
+  } finally {
+    await Promise.allSettled(written) // nothing writes into a folder that is being removed
+  }
+  const partitions = await Promise.all(written)
+  const revisions = (onto?.revisions ?? []).map(link)
+  if (merging.replaced.length) {
+    const id = `revised-${revisions.length + 1}`
+    revisions.push(await writePartition(joinTables(merging.replaced), `${id}.parquet`, id, folder, signal))
+  }
+  const total = partitions.reduce((sum, { rows }) => sum + rows, 0)
+  const revised = merging.replaced.reduce((sum, { rows }) => sum + rows, 0)
+  return { partitions, revisions, added: total - (onto?.rows ?? 0), revised, watermark }
+}
+
+/** Which files the next version keeps, and what it writes. */
+async function* stepsOf(rows: NewRows, merging: Merger, context: TableContext): AsyncGenerator<Step<Partition>> {
+  const { layout, tables, onto, partition_rows = onto?.partition_rows ?? PARTITION_ROWS } = rows
+  if (layout.time >= 0) {
+    const fresh = queueOf(tables)
+    if (onto) {
+      const read = (partition: Partition) => readPartition(onto, partition, context)
+      return yield* addRows(ALL, onto.partitions, fresh, partition_rows, read, merging.merge)
+    }
+    for await (const write of cutPeriod(ALL, fresh, partition_rows)) yield { write }
+    return
+  }
+  const found: Table[] = []
+  for await (const table of tables) if (table.rows) found.push(table)
+  if (!found.length) {
+    for (const keep of onto?.partitions ?? []) yield { keep }
+    return
+  }
+  const fresh = joinTables(found)
+  const whole = onto ? merging.append(await readAll(onto, context), fresh) : fresh
+  for (const write of cutRows(whole, partition_rows)) yield { write }
+}
+
+async function readAll(manifest: TableManifest, context: Pick<Context, 'home' | 'signal'>): Promise<Table> {
+  const parts = []
+  for (const partition of manifest.partitions) parts.push(await readPartition(manifest, partition, context))
+  return joinTables(parts)
+}
+
+/** The newest time of each symbol. */
+function raise(watermark: Record<string, number>, table: Table): void {
+  const time = findColumn(table, 'time')
+  if (time?.type !== 'time') return
+  const symbol = findColumn(table, 'symbol')?.values
+  for (let row = table.rows - 1; row >= 0; row--) {
+    const name = symbol ? String(symbol[row]) : ''
+    const value = time.values[row] as number
+    if (!(watermark[name] >= value)) watermark[name] = value
+    else if (!symbol) return
   }
 }
 
-function timeRange({ columns: [time], rows }: Table): { from: string; to: string } {
+async function writePartition(
+  table: Table,
+  file: string,
+  id: string,
+  folder: string,
+  signal: AbortSignal,
+): Promise<Partition> {
+  const path = join(folder, file)
+  const [, digest] = await Promise.all([writeTable(table, path, signal), tableDigest(table)])
+  return { id, file, rows: table.rows, ...timeRange(table), digest, ...(await fileDigests(path)) }
+}
+
+function describeTable({ layout, partition_rows, onto }: NewRows, { partitions, revisions, watermark }: Written) {
+  const schema = layout.columns.map(({ name, type, rule }) => ({ name, type, ...(rule && { rule }) }))
+  return {
+    candles: layout.candles,
+    schema,
+    rows: partitions.reduce((total, { rows }) => total + rows, 0),
+    from: partitions[0].from,
+    to: partitions.at(-1)!.to,
+    symbols: layout.symbol < 0 ? [] : Object.keys(watermark).sort(),
+    watermark,
+    digest:
+      partitions.length === 1
+        ? partitions[0].digest
+        : jsonDigest({
+            schema: schema.map(({ name, type }) => [name, type]),
+            partitions: partitions.map(({ id, digest }) => [id, digest]),
+          }),
+    partition_rows: partition_rows ?? onto?.partition_rows ?? PARTITION_ROWS,
+    partitions,
+    revisions,
+  }
+}
+
+function timeRange(table: Table): { from: string | null; to: string | null } {
+  const time = findColumn(table, 'time')
+  if (time?.type !== 'time') return { from: null, to: null }
   const values = time.values as Float64Array
-  return { from: isoTime(values[0]), to: isoTime(values[rows - 1]) }
+  return { from: isoTime(values[0]), to: isoTime(values[table.rows - 1]) }
 }
 
 /**
@@ -171,7 +322,7 @@ export async function verifyTable(
       { next: 'sluice ingest -c CONFIG' },
     )
   const manifest = readManifest(row, context.home)
-  for (const partition of manifest.partitions)
+  for (const partition of [...manifest.partitions, ...manifest.revisions])
     await checkPartition(partitionPath(manifest, partition, context.home), partition)
   return manifest
 }
@@ -183,11 +334,15 @@ export async function loadTable(
   context: Pick<Context, 'home' | 'database' | 'signal'>,
 ): Promise<{ table: Table; manifest: TableManifest }> {
   const manifest = await verifyTable(name, version, context)
-  const parts = []
-  for (const partition of manifest.partitions)
-    parts.push(await readColumns(partitionPath(manifest, partition, context.home), context.signal))
-  return { table: joined(parts, manifest), manifest }
+  return { table: await readAll(manifest, context), manifest }
 }
+
+/** The rows of one partition of a verified manifest. */
+export const readPartition = (
+  manifest: TableManifest,
+  partition: Partition,
+  { home, signal }: Pick<Context, 'home' | 'signal'>,
+): Promise<Table> => readParquet(partitionPath(manifest, partition, home), signal)
 
 const partitionPath = ({ table, version }: TableManifest, { file }: Partition, home: string) =>
   join(tableFolder(home, table, String(version)), file)
@@ -219,15 +374,4 @@ async function checkPartition(path: string, { sha256 }: Partition): Promise<void
   if (!existsSync(path)) throw dataError('PARTITION_MISSING', `the partition ${path} is missing`, { next })
   if ((await fileDigests(path)).sha256 !== sha256)
     throw dataError('PARTITION_CORRUPT', `the partition ${path} is not the one that was written`, { next })
-}
-
-/** Partitions end to end, as the manifest's schema says. */
-function joined(parts: Table[], { schema, rows }: TableManifest): Table {
-  if (parts.length === 1) return parts[0]
-  const columns = schema.map(({ name, type }): Column => {
-    const pieces = parts.map(part => part.columns.find(column => column.name === name)?.values)
-    if (type === 'string') return { name, type, values: (pieces as (string | null)[][]).flat() }
-    return { name, type, values: joinNumbers(pieces as Float64Array[], rows) }
-  })
-  return { rows, columns }
 }

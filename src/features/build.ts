@@ -14,7 +14,7 @@ import {
   type Values,
 } from '../base/table.ts'
 import { isoTime, parseTimeframe } from '../base/time.ts'
-import { VALUE_COLUMNS } from '../data/schema.ts'
+import { type DataSchema, VALUE_COLUMNS } from '../data/schema.ts'
 import { loadTable, type TableManifest } from '../data/tables.ts'
 import { expandFeatures, type FeatureEntry, type FeatureSpec, makeFeatures, ROW_KINDS } from './catalog.ts'
 import { computeFeatures } from './compute.ts'
@@ -65,26 +65,25 @@ export interface FeatureConfig {
   market: boolean
 }
 
-/** The sections of a config that say what is built. */
+/** The sections of a config that say what is built; `schema` is that of `data`. */
 interface Sections {
   features: FeatureEntry[]
   label: LabelConfig
-  /** `data.schema`: what it withholds from the features that nobody has named. */
-  schema: string | { columns?: { name: string; pii?: boolean }[]; key?: string[] }
+  schema: DataSchema
 }
 
 /** What a config builds on a table: the set `columns` is every one but the label, time and symbol, the key, and what is personal. */
-export function planFeatures(manifest: Described, { features, label, schema }: Sections): FeatureConfig {
-  const { columns = [], key = [] } = typeof schema === 'string' ? {} : schema
+export function planFeatures(manifest: TableManifest, { features, label, schema }: Sections): FeatureConfig {
   const beside = isTimed(manifest) ? ['time', 'symbol'] : []
-  const personal = columns.filter(({ pii }) => pii).map(({ name }) => name)
+  const personal = manifest.schema.filter(({ rule }) => rule?.pii).map(({ name }) => name)
+  const key = schema === 'candles' ? [] : (schema.key ?? [])
   const target = label.kind === 'column' ? label.name : 'label'
   const withheld = new Set([target, ...beside, ...personal, ...key])
   const free = manifest.schema.map(({ name }) => name).filter(name => !withheld.has(name))
   const specs = expandFeatures(features, free)
   if (!specs.length)
     throw usageError('NO_FEATURES', `the table has no column beside ${[...withheld].join(', ')} to learn from`)
-  return { features: specs, label, market: schema === 'candles' }
+  return { features: specs, label, market: manifest.candles }
 }
 
 type Described = Pick<TableManifest, 'schema'>
@@ -164,8 +163,8 @@ export function computeValues(table: Table, described: Described, specs: Feature
 /** The column that a feature passes through as a category: text, or numbers that the schema calls so. */
 function categoryColumn(table: Table, { schema }: Described, { kind, name, timeframe }: FeatureSpec) {
   if (kind !== 'column' || timeframe !== undefined) return undefined
-  const about: { type: string; categorical?: boolean } | undefined = schema.find(column => column.name === name)
-  return about?.type === 'string' || about?.categorical ? findColumn(table, String(name)) : undefined
+  const about = schema.find(column => column.name === name)
+  return about?.type === 'string' || about?.rule?.categorical ? findColumn(table, String(name)) : undefined
 }
 
 /** A column as words: a number is the shortest text that reads back as it. */

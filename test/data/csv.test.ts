@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { csvCell, fieldText, scanCsv } from '../../src/data/csv.ts'
+import { type CsvRecord, csvCell, fieldText, scanCsv } from '../../src/data/csv.ts'
 import { given, testContext } from './home.ts'
 
 interface Seen {
@@ -12,10 +12,11 @@ interface Seen {
 
 async function scan(path: string, delimiter = ','): Promise<Seen[]> {
   const seen: Seen[] = []
-  await scanCsv(path, delimiter, record => {
+  const visit = (record: CsvRecord) => {
     const fields = Array.from({ length: record.fields }, (_, i) => fieldText(record, i))
     seen.push({ line: record.line, fields, broken: record.broken })
-  })
+  }
+  for await (const _ of scanCsv(path, delimiter, visit));
   return seen
 }
 const scanText = (text: string | Uint8Array, delimiter?: string) => scan(given(testContext(), 'x.csv', text), delimiter)

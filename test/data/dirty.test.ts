@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { numbers, tableDigest } from '../../src/base/table.ts'
 import { isoTime } from '../../src/base/time.ts'
-import { examine, ingest } from '../../src/data/ingest.ts'
+import { ingest } from '../../src/data/ingest.ts'
 import { describeShared, haveShared, shared } from '../shared.ts'
-import { dataOf, NOW, testContext } from './home.ts'
+import { dataOf, examine, NOW, testContext } from './home.ts'
 
 interface Case {
   file: string

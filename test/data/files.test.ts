@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import type { Table } from '../../src/base/table.ts'
 import { readColumns, writeTable } from '../../src/data/files.ts'
+import { readParquet } from '../../src/data/parquet.ts'
 import { given, testContext } from './home.ts'
 
 const TABLE: Table = {
@@ -48,7 +49,7 @@ describe('a table as a file', () => {
     const { home } = testContext()
     const empty: Table = { rows: 0, columns: [{ name: 'n', type: 'number', values: new Float64Array(0) }] }
     await writeTable(empty, join(home, 'e.parquet'))
-    expect(await readColumns(join(home, 'e.parquet'))).toEqual(empty)
+    expect(await readParquet(join(home, 'e.parquet'))).toEqual(empty)
   })
   it('an unknown ending, or a folder that cannot be, leaves nothing', async () => {
     const { home } = testContext()

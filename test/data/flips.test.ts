@@ -6,8 +6,7 @@ import { expect, it } from 'vitest'
 import { SluiceError } from '../../src/base/errors.ts'
 import { numbers, type Table } from '../../src/base/table.ts'
 import { readCandles, writeTable } from '../../src/data/files.ts'
-import { examine } from '../../src/data/ingest.ts'
-import { cleanCsv, dataOf, given, NOW, testContext } from './home.ts'
+import { cleanCsv, dataOf, examine, given, NOW, testContext } from './home.ts'
 
 const ROWS = 40
 const context = { signal: new AbortController().signal, now: () => NOW }

@@ -6,7 +6,12 @@ import { onTestFinished } from 'vitest'
 import type { z } from 'zod'
 import type { Context } from '../../src/base/context.ts'
 import { openDatabase } from '../../src/base/database.ts'
+import { joinTables, type Table } from '../../src/base/table.ts'
+import { gather } from '../../src/data/gather.ts'
+import { countsOf } from '../../src/data/ingest.ts'
 import { type DataConfig, dataConfig } from '../../src/data/schema.ts'
+import { inspectSeries } from '../../src/data/series.ts'
+import { openSource } from '../../src/data/sources.ts'
 
 export const NOW = Date.UTC(2026, 0, 1)
 
@@ -59,3 +64,16 @@ export const cleanLine = (i: number, time: string | number = START + i * HOUR): 
   `${time},${100 + i},${102.5 + i},${99.25 + i},${101 + i},${1000 + i}`
 export const cleanCsv = (rows: number): string =>
   `time,open,high,low,close,volume\n${Array.from({ length: rows }, (_, i) => `${cleanLine(i)}\n`).join('')}`
+
+/** What an ingest would accept and report, without a table. */
+export async function examine(config: DataConfig, { signal, now }: Pick<Context, 'signal' | 'now'>) {
+  const sourced = openSource(config.source, config.schema, { signal, now, timeframe: config.timeframe })
+  const gathered = await gather(sourced, { scratch: '', signal })
+  if (!gathered) throw new Error('the source has no rows')
+  const tables: Table[] = []
+  for await (const table of gathered.tables()) tables.push(table)
+  const table = joinTables(tables)
+  const series = inspectSeries(table, config.timeframe)
+  const counts = countsOf(gathered, series, sourced.warnings())
+  return { table, timeframe: series.timeframe, counts, bad: gathered.refused.error(), refused: gathered.refused }
+}

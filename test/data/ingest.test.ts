@@ -4,8 +4,8 @@ import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import type { Table } from '../../src/base/table.ts'
 import { writeTable } from '../../src/data/files.ts'
-import { examine, ingest } from '../../src/data/ingest.ts'
-import { cleanCsv, cleanLine, dataOf, given, HOUR, NOW, START, testContext } from './home.ts'
+import { ingest } from '../../src/data/ingest.ts'
+import { cleanCsv, cleanLine, dataOf, examine, given, HOUR, NOW, START, testContext } from './home.ts'
 
 const context = { signal: new AbortController().signal, now: () => NOW }
 const refusal = (promise: Promise<unknown>) =>
@@ -26,7 +26,7 @@ describe('rejected rows', () => {
     const path = given(home, 'x.csv', `${cleanCsv(3)}\n${cleanLine(3)},"a, b"\nnoon,1,2,3,4,5\n`)
     const { quarantine } = await ingest(dataOf({ kind: 'file', path }), home)
     expect(readFileSync(quarantine as string, 'utf8')).toBe(
-      `file,line,code,row\n${path},6,COLUMN_COUNT,"${cleanLine(3)},""a, b"""\n${path},7,TIMESTAMP_INVALID,"noon,1,2,3,4,5"\n`,
+      `file,line,code,column,row\n${path},6,COLUMN_COUNT,,"${cleanLine(3)},""a, b"""\n${path},7,TIMESTAMP_INVALID,time,"noon,1,2,3,4,5"\n`,
     )
   })
 

@@ -2,9 +2,8 @@
 import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { numbers } from '../../src/base/table.ts'
-import { examine } from '../../src/data/ingest.ts'
 import { describeShared, haveShared, shared } from '../shared.ts'
-import { dataOf, NOW } from './home.ts'
+import { dataOf, examine, NOW } from './home.ts'
 
 interface Facts {
   rows: number

@@ -2,9 +2,9 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { numbers } from '../../src/base/table.ts'
 import { writeTable } from '../../src/data/files.ts'
-import { examine, ingest } from '../../src/data/ingest.ts'
+import { ingest } from '../../src/data/ingest.ts'
 import { loadTable } from '../../src/data/tables.ts'
-import { cleanLine, dataOf, given, NOW, testContext } from './home.ts'
+import { cleanLine, dataOf, examine, given, NOW, testContext } from './home.ts'
 
 const context = { signal: new AbortController().signal, now: () => NOW }
 const HEADER = 'time,open,high,low,close,volume,funding,note\n'

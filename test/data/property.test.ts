@@ -2,8 +2,7 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { numbers } from '../../src/base/table.ts'
-import { examine } from '../../src/data/ingest.ts'
-import { cleanLine, dataOf, given, HOUR, NOW, START, testContext } from './home.ts'
+import { cleanLine, dataOf, examine, given, HOUR, NOW, START, testContext } from './home.ts'
 
 const context = { signal: new AbortController().signal, now: () => NOW }
 

@@ -10,6 +10,7 @@ describe('the data section', () => {
     expect(dataConfig.parse({ source: { kind: 'file', path: 'x.csv' } })).toEqual({
       schema: 'candles',
       on_bad_row: 'quarantine',
+      partition_rows: 1_000_000,
       source: {
         kind: 'file',
         path: 'x.csv',
@@ -26,7 +27,7 @@ describe('the data section', () => {
   it('says what is wrong', () => {
     expect(problems({})).toEqual([expect.stringContaining('source')])
     expect(problems({ source: { kind: 'file', path: 'x.csv' }, schema: { columns: [] } })).toEqual([
-      expect.stringMatching(/^schema: only candles/),
+      expect.stringMatching(/^schema.columns: /),
     ])
     expect(problems({ source: { kind: 'ftp' } })).toEqual([expect.stringContaining('source.kind')])
     expect(problems({ source: { kind: 'file', path: 'x.csv' }, timeframe: '1y' })).toEqual([

@@ -3,9 +3,10 @@ import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { fileDigests } from '../../src/base/blobs.ts'
 import { openDatabase } from '../../src/base/database.ts'
-import { tableDigest } from '../../src/base/table.ts'
+import { type Table, tableDigest } from '../../src/base/table.ts'
 import { readCandles, writeTable } from '../../src/data/files.ts'
 import { ingest } from '../../src/data/ingest.ts'
+import { candleLayout } from '../../src/data/layout.ts'
 import type { SourceFile } from '../../src/data/rows.ts'
 import { loadTable, saveTable, tableFolder } from '../../src/data/tables.ts'
 import { cleanCsv, dataOf, given, NOW, testContext } from './home.ts'
@@ -90,12 +91,10 @@ describe('two commands that share a home', () => {
       return { ...context, database }
     })
   }
-  const about = (files = async (): Promise<SourceFile[]> => []) => ({
-    table: 'prices',
-    timeframe: '1h',
-    report: {},
-    source: { kind: 'file', files },
-  })
+  const rowsOf = (table: Table) => ({ table: 'prices', layout: candleLayout(), tables: [table] })
+  const about =
+    (files = async (): Promise<SourceFile[]> => []) =>
+    async () => ({ timeframe: '1h', report: {}, source: { kind: 'file', files: await files() } })
   const candles = async (context: { home: string }, rows: number) =>
     readCandles(given(context, `candles${rows}.csv`, cleanCsv(rows)))
 
@@ -106,19 +105,21 @@ describe('two commands that share a home', () => {
       await other.database.insertInto('alias_moves').values(move).execute()
       return []
     }
-    expect(await saveTable(await candles(one, 5), about(files), one)).toMatchObject({ manifest: { version: 1 } })
+    expect(await saveTable(rowsOf(await candles(one, 5)), about(files), one)).toMatchObject({
+      manifest: { version: 1 },
+    })
   })
 
   it('save equal rows as one version, and others as two', async () => {
     const contexts = twoConnections()
     const equal = await candles(contexts[0], 5)
-    const same = await Promise.all(contexts.map(context => saveTable(equal, about(), context)))
+    const same = await Promise.all(contexts.map(context => saveTable(rowsOf(equal), about(), context)))
     expect(same.map(({ manifest, created }) => [manifest.version, created]).sort()).toEqual([
       [1, false],
       [1, true],
     ])
     const tables = await Promise.all([6, 7].map(rows => candles(contexts[0], rows)))
-    const other = await Promise.all(tables.map((table, i) => saveTable(table, about(), contexts[i])))
+    const other = await Promise.all(tables.map((table, i) => saveTable(rowsOf(table), about(), contexts[i])))
     expect(other.map(({ manifest: { version, parent } }) => [version, parent]).sort()).toEqual([
       [2, 1],
       [3, 2],
@@ -152,9 +153,9 @@ describe('what is not as it was written', () => {
 
   it('a partition that is gone or changed stops loading', async () => {
     const { context, file } = await saved()
-    appendFileSync(file('part-0.parquet'), 'x')
+    appendFileSync(file('part-all.parquet'), 'x')
     expect(await refusal(loadTable('prices', undefined, context))).toMatchObject({ code: 'PARTITION_CORRUPT', exit: 4 })
-    rmSync(file('part-0.parquet'))
+    rmSync(file('part-all.parquet'))
     expect(await refusal(loadTable('prices', undefined, context))).toMatchObject({ code: 'PARTITION_MISSING', exit: 4 })
   })
 
@@ -189,7 +190,7 @@ describe('nothing half-written', () => {
     const context = testContext()
     const left = join(context.home, 'tables', 'prices', '1')
     mkdirSync(left, { recursive: true })
-    writeFileSync(join(left, 'part-0.parquet'), 'half')
+    writeFileSync(join(left, 'part-all.parquet'), 'half')
     expect(await ingest(clean(context), context)).toMatchObject({ version: 1, created: true })
     expect((await loadTable('prices', 1, context)).table.rows).toBe(48)
     expect(await versions(context)).toEqual({ rows: 1, folders: ['1'] })

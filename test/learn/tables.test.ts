@@ -20,12 +20,13 @@ interface Given {
   preprocess?: object
   kind?: string
   seed?: number
-  features?: Parameters<typeof tableVersion>[2]
+  features?: { kind: string; [key: string]: string | number }[]
+  schema?: object
 }
 
 async function frozen({ task = 'multiclass', table = flowers(ROWS, task), seed = 1, ...given }: Given = {}) {
   const context = testContext()
-  const { manifest, plan } = await tableVersion(table, context, given.features)
+  const { manifest, plan } = await tableVersion(table, context, given)
   const built = await build(manifest, plan, context)
   const config = {
     task,
@@ -153,21 +154,25 @@ describe('a table without a time', () => {
     ])
   })
 
-  it('numbers that are names are words', async () => {
-    const context = testContext()
+  it('numbers that are names are words; keys and what is personal are no features', async () => {
     const zone = Float64Array.from({ length: ROWS }, (_, row) => (row % 5 === 4 ? Number.NaN : (row % 5) * 10))
-    const { manifest, plan } = await tableVersion(withColumn(flowers(ROWS, 'binary'), 'zone', zone), context)
-    const schema = manifest.schema.map(column => (column.name === 'zone' ? { ...column, categorical: true } : column))
-    const built = await build({ ...manifest, schema }, plan, context)
+    const id = Array.from({ length: ROWS }, (_, row) => `id ${row}`)
+    const table = withColumn(withColumn(flowers(ROWS, 'binary'), 'zone', zone), 'id', id)
+    const rules = ['height', 'width', 'colour', 'label', 'zone', 'id'].map(name => ({
+      name,
+      nullable: true,
+      categorical: name === 'zone',
+      pii: name === 'colour',
+    }))
+    const { built } = await frozen({ task: 'binary', table, schema: { columns: rules, key: ['id'] } })
     const { columns } = await featureTable(built)
     expect(columns.map(({ name, type }) => [name, type])).toEqual([
       ['height', 'number'],
       ['width', 'number'],
-      ['colour', 'string'],
       ['zone', 'string'],
       ['label', 'string'],
     ])
-    expect(columns[3].values.slice(0, 6)).toEqual(['0', '10', '20', '30', null, '0'])
+    expect(columns[2].values.slice(0, 6)).toEqual(['0', '10', '20', '30', null, '0'])
   })
 
   it('writes its parts with words as words', async () => {

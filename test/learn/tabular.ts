@@ -1,11 +1,14 @@
 // Rows without a time: numbers with missing values, words, and a label of each task that they tell.
+import { join } from 'node:path'
 import type { Context } from '../../src/base/context.ts'
 import { random } from '../../src/base/random.ts'
 import type { Column, Table } from '../../src/base/table.ts'
-import { saveTable, type TableManifest } from '../../src/data/tables.ts'
-import type { FeatureConfig } from '../../src/features/build.ts'
-import { planFeatures } from '../../src/features/build.ts'
+import { writeTable } from '../../src/data/files.ts'
+import { ingest } from '../../src/data/ingest.ts'
+import { type TableManifest, verifyTable } from '../../src/data/tables.ts'
+import { type FeatureConfig, planFeatures } from '../../src/features/build.ts'
 import type { Task } from '../../src/features/labels.ts'
+import { dataOf } from '../data/home.ts'
 
 const COLOURS = ['amber', 'blue', 'green', 'red']
 
@@ -41,10 +44,21 @@ export function flowers(rows: number, task: Task, seed = 5): Table {
 export async function tableVersion(
   table: Table,
   context: Context,
-  features: FeatureConfig['features'] = [{ kind: 'set', name: 'columns' }],
+  { features = [{ kind: 'set', name: 'columns' }], schema = 'table' }: Given = {},
 ): Promise<{ manifest: TableManifest; plan: FeatureConfig }> {
-  const about = { table: 'flowers', timeframe: null, report: {}, source: { kind: 'file', files: async () => [] } }
-  const { manifest } = await saveTable(table, about, context)
-  const label = { kind: 'column' as const, name: 'label' }
-  return { manifest, plan: planFeatures(manifest, { features, label, schema: 'table' }) }
+  const path = join(context.home, 'flowers.parquet')
+  await writeTable(table, path)
+  const data = dataOf({ kind: 'file', path }, { table: 'flowers', schema })
+  const { version } = await ingest(data, context)
+  const manifest = await verifyTable('flowers', version, context)
+  return {
+    manifest,
+    plan: planFeatures(manifest, { features, label: { kind: 'column', name: 'label' }, schema: data.schema }),
+  }
+}
+
+interface Given {
+  features?: FeatureConfig['features']
+  /** `data.schema`. */
+  schema?: unknown
 }

@@ -1,41 +1,45 @@
-// Candles from a CSV file: which cell is which, and what is wrong with a row's cells.
+// Rows from a CSV file: which cell is which, and what is wrong with a record.
 import { dataError } from '../../base/errors.ts'
-import { type CsvRecord, fieldText, scanCsv } from '../csv.ts'
-import { type ColumnPlaces, placeColumns, placeKept } from '../header.ts'
-import { isNull, type NumberReader, numberFault, numberReader } from '../number.ts'
-import { addRow, type Rows, refuse, refuseValue, useSymbols } from '../rows.ts'
+import type { ColumnType } from '../../base/table.ts'
+import type { CellReader } from '../cells.ts'
+import { type CsvRecord, cutCsv, fieldText, scanCsv } from '../csv.ts'
+import type { FileReader } from '../format.ts'
+import type { Placed } from '../layout.ts'
+import { isNull, numberReader } from '../number.ts'
+import { addRow, BLOCK_ROWS, emptyRows, type Place, type Rows, refuse } from '../rows.ts'
 import { CANDLE_COLUMNS, type FileSource, VALUE_COLUMNS } from '../schema.ts'
 import { KIND, readTime, type TimeCell } from '../timestamp.ts'
 
-/** Appends the file's records to `rows`. Errors: EMPTY_INPUT, DELIMITER, ENCODING, and those of csv.ts and header.ts. */
-export async function readDelimited(
-  path: string,
-  file: number,
-  config: FileSource,
-  rows: Rows,
-  signal?: AbortSignal,
-): Promise<void> {
-  const readNumber = numberReader({ decimal: config.decimal, thousands: config.thousands ?? null })
+/** Errors: EMPTY_INPUT, DELIMITER, ENCODING, and those of csv.ts and header.ts. */
+export const readDelimited: FileReader = async function* (path, file, { config, placer, cells, capacity, signal }) {
+  const types = placer.open ? await columnTypes(path, config, signal) : undefined
   const names = headerNames(config)
   let width = config.header === false ? 0 : (names?.length ?? 0)
-  const readerOf = (header: string[]) => {
-    const places = placeColumns(header, config.columns, path)
-    return rowReader(places, placeKept(header, config.keep, path), readNumber, file, rows)
+  let rows: Rows | undefined
+  let add: ((rows: Rows, record: CsvRecord, width: number) => void) | undefined
+  let placed: Placed | undefined
+  const begin = (header: string[]) => {
+    placed = placer.place(header, path, types)
+    rows = emptyRows(placed.layout, capacity)
+    add = rowReader(placed, cells, file)
   }
-  let add = names && readerOf(names)
-  await scanCsv(
-    path,
-    config.delimiter,
-    record => {
-      if (add) return add(record, (width ||= record.fields))
-      const header = headerOf(record, config, path)
-      width = header.length
-      add = readerOf(header)
-    },
-    signal,
-  )
+  if (names) begin(names)
+  const visit = (record: CsvRecord) => {
+    if (add) return add(rows!, record, (width ||= record.fields))
+    const header = headerOf(record, config, path)
+    width = header.length
+    begin(header)
+  }
+  for await (const _ of scanCsv(path, config.delimiter, visit, signal)) {
+    if (!rows || rows.count < BLOCK_ROWS) continue
+    yield rows
+    rows = emptyRows(placed!.layout, capacity)
+  }
   if (!add) throw dataError('EMPTY_INPUT', `${path} is empty`)
+  if (rows!.count) yield rows!
 }
+
+export const delimitedText = (path: string, places: Place[]): Promise<string[]> => cutCsv(path, places)
 
 /** Column names of a file that has no header line; undefined where the first record has them. */
 function headerNames({ header }: FileSource): string[] | undefined {
@@ -46,7 +50,9 @@ function headerNames({ header }: FileSource): string[] | undefined {
 function headerOf(record: CsvRecord, { delimiter }: FileSource, path: string): string[] {
   const header = Array.from({ length: record.fields }, (_, i) => fieldText(record, i))
   if (header.some(name => name.includes('\uFFFD')))
-    throw dataError('ENCODING', `the header of ${path} is no UTF-8`, { next: 'save the file as UTF-8' })
+    throw dataError('ENCODING', `the header of ${path} is no UTF-8`, {
+      next: 'encoding: windows-1252 (or another), or save the file as UTF-8',
+    })
   const other = [',', ';', '\t', '|'].find(sign => sign !== delimiter && header[0].includes(sign))
   if (header.length === 1 && other)
     throw dataError(
@@ -59,48 +65,61 @@ function headerOf(record: CsvRecord, { delimiter }: FileSource, path: string): s
   return header
 }
 
-/** A function that appends a record to `rows`: cells into columns, and a fault where they cannot be. */
-function rowReader(places: ColumnPlaces, kept: number[], readNumber: NumberReader, file: number, rows: Rows) {
-  const values = [...VALUE_COLUMNS.map(name => places[name]), ...kept]
-  const last = Math.max(...Object.values(places), ...kept)
-  const cell: TimeCell = { value: NaN, kind: KIND.invalid }
-  const symbols = useSymbols(rows, places.symbol >= 0, file)
-  const known = new Map<string, string>()
+/** A function that appends a record to rows: cells into columns, and a fault where they cannot be. */
+function rowReader({ layout, places }: Placed, cells: CellReader, file: number) {
+  const last = Math.max(...places)
+  const columns = layout.columns.length
+  const texts = layout.columns.flatMap(({ type }, i) => (type === 'string' ? [i] : []))
 
-  function readCells(record: CsvRecord, row: number): void {
+  function readCells(rows: Rows, record: CsvRecord, row: number): void {
     const { bytes, starts, ends } = record
-    readTime(bytes, starts[places.time], ends[places.time], readNumber, cell)
-    rows.time[row] = cell.value
-    rows.kind[row] = cell.kind
-    if (cell.kind === KIND.invalid)
-      refuse(rows, row, isNull(fieldText(record, places.time)) ? 'NULL_VALUE' : 'TIMESTAMP_INVALID')
-    for (let i = 0; i < values.length; i++) {
-      const place = values[i]
-      const value = place < 0 ? 0 : readNumber(bytes, starts[place], ends[place])
-      rows.values[i][row] = value
-      if (!Number.isFinite(value)) refuseValue(rows, row, i, numberFault(value, fieldText(record, place)))
+    for (let i = 0; i < columns; i++) {
+      const place = places[i]
+      if (place < 0) cells.absent(rows, row, i)
+      else if (layout.columns[i].type === 'string' && record.quoted) {
+        const unquoted = Buffer.from(fieldText(record, place))
+        cells.text(rows, row, i, unquoted, 0, unquoted.length)
+      } else cells.text(rows, row, i, bytes, starts[place], ends[place])
     }
-    if (symbols) symbols[row] = readSymbol(fieldText(record, places.symbol).trim(), row)
   }
 
-  /** The same text is one string in memory, however many rows have it. */
-  function readSymbol(text: string, row: number): string {
-    if (text === '') refuse(rows, row, 'NULL_VALUE')
-    else if (text.includes('\uFFFD')) refuse(rows, row, 'ENCODING')
-    const symbol = known.get(text) ?? text
-    known.set(symbol, symbol)
-    return symbol
-  }
-
-  return (record: CsvRecord, width: number): void => {
+  return (rows: Rows, record: CsvRecord, width: number): void => {
     const row = addRow(rows)
     rows.line[row] = record.line
     rows.position[row] = record.position
     rows.size[row] = record.to - record.from
     rows.file[row] = file
-    symbols?.push('')
+    for (const i of texts) (rows.values[i] as (string | null)[]).push(null)
     if (record.broken) refuse(rows, row, 'QUOTE')
     else if (record.fields !== width || last >= width) refuse(rows, row, 'COLUMN_COUNT')
-    else readCells(record, row)
+    else readCells(rows, record, row)
   }
+}
+
+/** The type that every value of a column has; a column without values holds numbers. A first reading of the file. */
+async function columnTypes(path: string, config: FileSource, signal?: AbortSignal): Promise<ColumnType[]> {
+  const readNumber = numberReader({ decimal: config.decimal, thousands: config.thousands ?? null })
+  const cell: TimeCell = { value: Number.NaN, kind: KIND.invalid }
+  const types: (ColumnType | undefined)[] = []
+  let waiting = config.header === true
+
+  function typeOf({ bytes, starts, ends }: CsvRecord, i: number): ColumnType | undefined {
+    if (!Number.isNaN(readNumber(bytes, starts[i], ends[i]))) return 'number'
+    if (isNull(bytes.toString('utf8', starts[i], ends[i]))) return undefined
+    readTime(bytes, starts[i], ends[i], readNumber, cell)
+    return cell.kind === KIND.invalid ? 'string' : 'time'
+  }
+
+  const visit = (record: CsvRecord) => {
+    if (waiting) waiting = false
+    else if (!record.broken) {
+      types.length = Math.max(types.length, record.fields)
+      for (let i = 0; i < record.fields; i++) {
+        const type = types[i] === 'string' ? 'string' : typeOf(record, i)
+        if (type) types[i] = types[i] === undefined || types[i] === type ? type : 'string'
+      }
+    }
+  }
+  for await (const _ of scanCsv(path, config.delimiter, visit, signal)) signal?.throwIfAborted()
+  return Array.from(types, type => type ?? 'number')
 }

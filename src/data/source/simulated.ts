@@ -1,8 +1,10 @@
 // Candles from a seed, for examples and for tests that must know the truth: whether there is anything to learn.
 import { random } from '../../base/random.ts'
 import { barClose, DAY, parseTimeframe, timeframeLength } from '../../base/time.ts'
-import { addRow, emptyRows, type Rows, type SourceContext, type Sourced, settleTimes } from '../rows.ts'
-import type { SimulatedSource } from '../schema.ts'
+import { candleLayout } from '../layout.ts'
+import { addRow, emptyRows, type Rows, type Source, type SourceContext } from '../rows.ts'
+import type { DataSchema, SimulatedSource } from '../schema.ts'
+import { timeSettler } from '../times.ts'
 import { KIND } from '../timestamp.ts'
 
 /** Share of a deviation from the trend that is still there a bar later: half of it is gone after three bars. */
@@ -16,24 +18,32 @@ const REVERSION = 0.8
  * s = 0 is a null model: returns do not depend on the past (only their size does, by the regime). With s > 0 the price
  * returns to its trend, so that what lies below its recent average rises more than drift. Bars open at the close before.
  */
-export async function readSimulated(config: SimulatedSource, context: SourceContext): Promise<Sourced> {
-  const rows = emptyRows(config.bars * (config.symbols?.length ?? 1))
-  rows.symbol = config.symbols ? [] : null
-  for (const [i, symbol] of (config.symbols ?? ['']).entries()) {
-    context.signal.throwIfAborted()
-    simulate(config, i, symbol, context.timeframe ?? '1d', rows)
+export function readSimulated(config: SimulatedSource, _: DataSchema, context: SourceContext): Source {
+  async function* blocks(): AsyncGenerator<Rows> {
+    const rows = emptyRows(candleLayout({ symbols: config.symbols !== undefined }))
+    for (const [i, symbol] of (config.symbols ?? [undefined]).entries()) {
+      context.signal.throwIfAborted()
+      simulate(config, i, symbol, context.timeframe ?? '1d', rows)
+    }
+    timeSettler({ unit: 'ms', now: context.now() }).settle(rows)
+    yield rows
   }
-  const warnings = settleTimes(rows, { unit: 'ms', now: context.now() })
   return {
-    rows,
-    warnings,
+    blocks: blocks(),
+    warnings: () => [],
     paths: [],
     files: async () => [],
-    text: async list => list.map(row => `bar ${rows.line[row]}`),
+    text: async places => places.map(({ line }) => `bar ${line}`),
   }
 }
 
-function simulate(config: SimulatedSource, series: number, symbol: string, timeframe: string, rows: Rows): void {
+function simulate(
+  config: SimulatedSource,
+  series: number,
+  symbol: string | undefined,
+  timeframe: string,
+  rows: Rows,
+): void {
   const draw = random(config.seed + series)
   const frame = parseTimeframe(timeframe)
   const years = timeframeLength(frame) / (365.2425 * DAY)
@@ -56,16 +66,15 @@ function simulate(config: SimulatedSource, series: number, symbol: string, timef
     const low = Math.min(open, close) * Math.exp((-sigma * Math.abs(draw.normal())) / 2)
     const surprise = Math.abs(Math.log(close / open)) / sigma
     const volume = Math.round(1e6 * Math.exp(surprise / 2 + 0.3 * draw.normal()))
-    pushBar(rows, symbol, time, [open, high, low, close, volume])
+    pushBar(rows, symbol, [time, open, high, low, close, volume])
     time = barClose(time, frame)
   }
 }
 
-function pushBar(rows: Rows, symbol: string, time: number, values: number[]): void {
+function pushBar(rows: Rows, symbol: string | undefined, values: number[]): void {
   const row = addRow(rows)
-  rows.time[row] = time
-  rows.kind[row] = KIND.instant
+  rows.kinds[0]![row] = KIND.instant
   rows.line[row] = row + 1
-  for (const [i, value] of values.entries()) rows.values[i][row] = value
-  rows.symbol?.push(symbol)
+  for (const [i, value] of values.entries()) (rows.values[i] as Float64Array)[row] = value
+  if (symbol !== undefined) (rows.values[values.length] as (string | null)[]).push(symbol)
 }

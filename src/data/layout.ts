@@ -1,0 +1,151 @@
+// Which columns a table has, and where a source has them.
+import { dataError, usageError } from '../base/errors.ts'
+import type { ColumnType } from '../base/table.ts'
+import { placeColumns, placeNamed } from './header.ts'
+import { type ColumnNames, type ColumnRule, type DataSchema, type TableSchema, VALUE_COLUMNS } from './schema.ts'
+
+export interface LayoutColumn {
+  name: string
+  type: ColumnType
+  /** A missing value is no fault. */
+  nullable: boolean
+  /** What a row has where the source has no such column; default: a missing value. */
+  fill?: number
+  /** Of the config, where it says more than that. */
+  rule?: ColumnRule
+}
+
+/** The columns of a table, in its order. */
+export interface Layout {
+  columns: LayoutColumn[]
+  /** Place of the column by which rows are sorted; -1: rows have no time and keep the order of the source. */
+  time: number
+  /** Place of `symbol`; -1 where there is one series, or none. */
+  symbol: number
+  /** Places of the columns of which no two rows have the same values; none: rows are not compared. */
+  key: number[]
+  /** Rows are held to the candle contract. */
+  candles: boolean
+}
+
+/** A layout and the place of each of its columns in a source; -1 is a column that it does not have. */
+export interface Placed {
+  layout: Layout
+  places: number[]
+}
+
+/** Places the columns of one file after another: the first decides what there is, the others must have the same. */
+export interface Placer {
+  /** The schema leaves types open, so the file's own are needed. */
+  readonly open: boolean
+  /** Errors: those of header.ts. */
+  place(header: string[], path: string, types?: ColumnType[]): Placed
+}
+
+/** Of candles, or of a table whose columns the config names or leaves to the source; `as_is` leaves rows in their order, too, and compares none. */
+export function placer(schema: DataSchema | 'as_is', columns: ColumnNames, keep: string[]): Placer {
+  if (schema === 'candles') return candlePlacer(columns, keep)
+  return schema === 'as_is' ? tablePlacer({}, columns, { sorted: false }) : tablePlacer(schema, columns)
+}
+
+function candlePlacer(names: ColumnNames, keep: string[]): Placer {
+  let symbols: boolean | undefined
+  return {
+    open: false,
+    place(header, path) {
+      const places = placeColumns(header, names, path)
+      const has = places.symbol >= 0
+      symbols ??= has
+      if (has !== symbols)
+        throw dataError('MISSING_COLUMN', 'only some of the files have a symbol column', {
+          next: 'columns: {symbol: null} reads all of them without it',
+        })
+      const kept = keep.map(name => placeNamed(header, name, path))
+      return {
+        layout: candleLayout({ keep, symbols }),
+        places: [places.time, ...VALUE_COLUMNS.map(name => places[name]), ...kept, ...(has ? [places.symbol] : [])],
+      }
+    },
+  }
+}
+
+/** The columns of candles: CANDLE_COLUMNS, with further columns of numbers before the symbol. */
+export function candleLayout({ keep = [], symbols = false }: { keep?: string[]; symbols?: boolean } = {}): Layout {
+  const columns: LayoutColumn[] = [
+    { name: 'time', type: 'time', nullable: false },
+    ...VALUE_COLUMNS.map(name => ({
+      name,
+      type: 'number' as const,
+      nullable: false,
+      ...(name === 'volume' && { fill: 0 }),
+    })),
+    ...keep.map(name => ({ name, type: 'number' as const, nullable: true })),
+    ...(symbols ? [{ name: 'symbol', type: 'string' as const, nullable: false }] : []),
+  ]
+  const symbol = symbols ? columns.length - 1 : -1
+  return { columns, time: 0, symbol, key: symbols ? [0, symbol] : [0], candles: true }
+}
+
+/** What the types of the config are in memory. */
+const STORED: Record<NonNullable<ColumnRule['type']>, ColumnType> = {
+  number: 'number',
+  integer: 'number',
+  boolean: 'number',
+  string: 'string',
+  time: 'time',
+}
+
+/** A rule for every column of a source that the config says nothing of. */
+const anyColumn = (name: string): Rule => ({ name, nullable: true, required: true })
+
+type Rule = Pick<ColumnRule, 'name' | 'type' | 'nullable' | 'required'> & Partial<ColumnRule>
+
+function tablePlacer({ columns: rules, key }: TableSchema, names: ColumnNames, { sorted = true } = {}): Placer {
+  let layout: Layout | undefined
+  return {
+    open: rules === undefined || rules.some(({ type }) => type === undefined),
+    place(header, path, types = []) {
+      const placeIn = ({ name, required }: Rule) => placeNamed(header, names[name] ?? name, path, !required)
+      const wanted = rules ?? header.map(name => anyColumn(name.trim()))
+      const places = wanted.map(placeIn)
+      layout ??= tableLayout(
+        wanted.map((rule, i) => ({
+          name: rule.name,
+          type: rule.type ? STORED[rule.type] : (types[places[i]] ?? 'string'),
+          nullable: rule.nullable,
+          ...(rules && { rule: rule as ColumnRule }),
+        })),
+        { key, sorted },
+      )
+      const { columns } = layout
+      return { layout, places: columns.map(({ name, rule }) => placeIn(rule ?? anyColumn(name))) }
+    },
+  }
+}
+
+function tableLayout(columns: LayoutColumn[], { key, sorted }: { key?: string[]; sorted: boolean }): Layout {
+  const place = (name: string, type: ColumnType) =>
+    columns.findIndex(column => column.name === name && column.type === type)
+  const time = sorted ? place('time', 'time') : -1
+  const symbol = time < 0 ? -1 : place('symbol', 'string')
+  if (time >= 0) columns[time].nullable = false // rows are sorted by it
+  if (symbol >= 0) columns[symbol].nullable = false
+  const byTime = [time, symbol].filter(column => column >= 0)
+  return { columns, time, symbol, key: key ? keyPlaces(key, columns, time) : byTime, candles: false }
+}
+
+/** Errors (usage): BAD_SCHEMA where the key names what is not there, or leaves out the time by which rows are sorted. */
+function keyPlaces(key: string[], columns: LayoutColumn[], time: number): number[] {
+  const places = key.map(name => columns.findIndex(column => column.name === name))
+  const unknown = key.find((_, i) => places[i] < 0)
+  if (unknown !== undefined)
+    throw usageError(
+      'BAD_SCHEMA',
+      `the key has the column ${unknown}, and there are ${columns.map(({ name }) => name).join(', ')}`,
+    )
+  if (time >= 0 && !places.includes(time))
+    throw usageError('BAD_SCHEMA', `the rows have times, so the key needs time besides ${key.join(', ')}`, {
+      next: `key: [time, ${key.join(', ')}], or give the column time another name`,
+    })
+  return places
+}
