@@ -109,7 +109,7 @@ export function loadConfig(path: string, overrides: string[] = []): LoadedConfig
       ),
     )
   const { data } = config
-  if (data.source.kind === 'file') data.source.keep = keptColumns(data.source.keep, config)
+  if (data.source.kind === 'file' && rowsAre(config).candles) data.source.keep = keptColumns(data.source.keep, config)
   return { config: { ...config, data: { ...data, table: data.table ?? config.name } }, file }
 }
 
@@ -154,7 +154,7 @@ function applyOverride(document: Document, override: string): void {
   }
 }
 
-/** With the columns that a feature or the label passes through. */
+/** With the columns that a feature or the label passes through; of a table every column is kept. */
 function keptColumns(keep: string[], { features, label }: Parsed): string[] {
   const named = [...expandFeatures(features), label].flatMap(({ kind, name }: { kind: string; name?: unknown }) =>
     kind === 'column' ? [String(name)] : [],
