@@ -10,6 +10,7 @@ import { dataConfig } from '../src/data/schema.ts'
 import { featuresSchema } from '../src/features/catalog.ts'
 import { labelSchema } from '../src/features/labels.ts'
 import { expandModels, modelsSchema } from '../src/learn/models.ts'
+import { preprocessSchema } from '../src/learn/preprocess.ts'
 import { splitSchema } from '../src/learn/split.ts'
 import { backtestSchema } from '../src/prove/backtest.ts'
 import { gatesSchema } from '../src/prove/gate.ts'
@@ -42,6 +43,7 @@ const SECTIONS: Record<string, z.ZodType> = {
   features: featuresSchema,
   label: labelSchema,
   split: splitSchema,
+  preprocess: preprocessSchema,
   models: modelsSchema,
   thresholds: thresholdsSchema,
   select: selectSchema,
@@ -68,7 +70,8 @@ function smallestConfigs(): Record<string, unknown>[] {
   const sources = ['{ kind: file, path: prices.csv }', '{ kind: simulated, bars: 500 }']
   return sources.map((source, i) => {
     const schema = i ? 'candles' : '[{ name: a }]'
-    const text = `data: { source: ${source}, schema: ${schema} }\nlabel: { kind: touch, horizon: 5, threshold: 0.01 }\n`
+    const label = i ? '{ kind: touch, horizon: 5, threshold: 0.01 }' : '{ kind: column, name: a }'
+    const text = `data: { source: ${source}, schema: ${schema} }\nlabel: ${label}\n`
     return { ...loadConfig(put(folder, 'sluice.yaml', text)).config }
   })
 }
@@ -120,9 +123,9 @@ describe('docs/config.md', () => {
   })
 })
 
-const KINDS = ['logistic', 'random_forest', 'xgboost', 'lightgbm', 'catboost'] as const
+const KINDS = ['logistic', 'ridge', 'random_forest', 'xgboost', 'lightgbm', 'catboost'] as const
 
-const defaultsOf = (kind: (typeof KINDS)[number]) => expandModels([{ kind, params: {} }])[0].params
+const defaultsOf = (kind: (typeof KINDS)[number]) => expandModels([{ kind, params: {} }], 'binary')[0].params
 const allParameters = (): string[] => KINDS.flatMap(kind => Object.keys(defaultsOf(kind)))
 
 describe('docs/models.md', () => {
@@ -191,7 +194,7 @@ describe('docs/commands.md', async () => {
 
 const pages = [
   ...readdirSync(root).filter(name => name.endsWith('.md')),
-  ...['docs', 'examples', 'examples/sp500', 'examples/planted'].flatMap(folder =>
+  ...['docs', 'examples', 'examples/sp500', 'examples/planted', 'examples/penguins'].flatMap(folder =>
     readdirSync(join(root, folder))
       .filter(name => name.endsWith('.md'))
       .map(name => `${folder}/${name}`),
