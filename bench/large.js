@@ -30,7 +30,9 @@ export const measure = () =>
     const rows = writeCandles(huge, { bytes })
     const found = await ingestAlone(huge)
     if (found.rows !== rows) throw new Error(`${found.rows} of ${rows} rows`)
-    return { rounds: rounds.map(round => ({ ...round, bytes: bytes / 1e9, memory: found.memory, huge: found.seconds })) }
+    return {
+      rounds: rounds.map(round => ({ ...round, bytes: bytes / 1e9, memory: found.memory, huge: found.seconds })),
+    }
   })
 
 /** Rows, seconds and the largest resident size (GB) of an ingest in a new process. */
