@@ -20,6 +20,7 @@ import { expandFeatures, type FeatureEntry, type FeatureSpec, makeFeatures, ROW_
 import { computeFeatures } from './compute.ts'
 import type { Feature } from './feature.ts'
 import { computeLabel, type LabelConfig } from './labels.ts'
+import { computePieces } from './pieces.ts'
 
 const VERSION = 3
 
@@ -135,7 +136,9 @@ export async function build(manifest: TableManifest, config: FeatureConfig, cont
   const warmup = Math.max(0, ...made.map(feature => feature.warmup))
   const label = computeLabel(table, config.label)
   if (timed) checkLength(table, made, warmup, label.horizon)
-  const values = computeValues(table, manifest, config.features, made)
+  const numeric = numericOf(table, manifest, config.features, made)
+  const columns = await computePieces(table, { manifest, ...numeric }, context)
+  const values = withWords(table, config.features, made, numeric.features, columns)
   const digest = jsonDigest(buildInputs(manifest, config))
   const path = join(context.home, 'cache', 'features', `${digest}.arrow`)
   const symbol = timed && findColumn(table, 'symbol') && strings(table, 'symbol')
@@ -154,11 +157,18 @@ export async function build(manifest: TableManifest, config: FeatureConfig, cont
 
 /** Values of every feature: words of a category as they are, all others computed. */
 export function computeValues(table: Table, described: Described, specs: FeatureSpec[], made: Feature[]): Values[] {
-  const words = specs.map(spec => categoryColumn(table, described, spec))
-  const numeric = made.filter((_, i) => !words[i])
-  const { columns } = computeFeatures(table, numeric)
-  return made.map((feature, i) => (words[i] ? wordsOf(words[i]) : columns[numeric.indexOf(feature)]))
+  const numeric = numericOf(table, described, specs, made)
+  return withWords(table, specs, made, numeric.features, computeFeatures(table, numeric.features).columns)
 }
+
+/** The features that are computed: all but categories. */
+function numericOf(table: Table, described: Described, specs: FeatureSpec[], made: Feature[]) {
+  const isNumeric = specs.map(spec => !categoryColumn(table, described, spec))
+  return { specs: specs.filter((_, i) => isNumeric[i]), features: made.filter((_, i) => isNumeric[i]) }
+}
+
+const withWords = (table: Table, specs: FeatureSpec[], made: Feature[], numeric: Feature[], columns: Float64Array[]) =>
+  made.map((feature, i) => columns[numeric.indexOf(feature)] ?? wordsOf(findColumn(table, String(specs[i].name))!))
 
 /** The column that a feature passes through as a category: text, or numbers that the schema calls so. */
 function categoryColumn(table: Table, { schema }: Described, { kind, name, timeframe }: FeatureSpec) {
