@@ -3,12 +3,11 @@ import { join } from 'node:path'
 import { own, readArrow, writeArrow } from '../base/arrow.ts'
 import type { Context } from '../base/context.ts'
 import { dataError } from '../base/errors.ts'
-import { kolmogorovSmirnov } from '../base/statistics.ts'
 import { type Column, jsonDigest, type Table, takeRows, type Values } from '../base/table.ts'
 import { writeTable } from '../data/files.ts'
 import { type FeatureRows, type Features, readFeatures } from '../features/build.ts'
 import type { Task } from '../features/labels.ts'
-import { encode, vocabulary } from './categories.ts'
+import { alike, type Coded, chooseColumns, code, isMissing, missingColumns, takeNumbers } from './columns.ts'
 import { type Prepare, type PreprocessConfig, prepareOf } from './preprocess.ts'
 import { shuffledSplit } from './shuffle.ts'
 import { indices, type Range, type Split, type SplitConfig, size, split } from './split.ts'
@@ -17,11 +16,6 @@ import { type Target, target } from './target.ts'
 export type { Task } from '../features/labels.ts'
 
 const VERSION = 4
-/** A feature whose float32 rounding exceeds this share of its own deviation would be another feature. */
-const RESOLUTION = 1e-3
-/** Two parts that agree better than this are suspiciously alike. The limit p-value is exact enough to warn by. */
-const KS_ALIKE = 0.8
-
 export interface Dataset {
   digest: string
   /** Arrow file with the columns of DatasetRows: every feature under its name, the others as `own` names them. */
@@ -87,55 +81,65 @@ export async function freeze(built: Features, config: DatasetConfig, context: Co
   const source = await readFeatures(built)
   const { rows, dropped } = labelledRows(built, source, preprocess)
   const aim = target(takeNumbers(source.label, rows), task, built.words)
-  const end = takeNumbers(labelEnds(source.time, source.symbol, built.horizon), rows)
-  const { order, split } = partition({ time: takeNumbers(source.time, rows), end, ...aim }, built, config)
+  const ends = labelEnds(source.time, source.symbol, built.horizon)
+  const times = { time: takeNumbers(source.time, rows), end: takeNumbers(ends, rows) }
+  const { order, split } = partition({ ...times, ...aim }, built, config)
   const placed = order ? Int32Array.from(order, i => rows[i]) : rows
-  const number = (values: Float64Array) => (order ? takeNumbers(values, order) : values)
-
-  const columns = chooseColumns(built.features, source.features, placed, split, preprocess)
-  const coded = columns.map(({ name, values }) => code(name, values, indices(split.train)))
+  const learned = indices(split.train)
+  const columns = chooseColumns(built.features, source.features, placed, split, preprocess).map(one =>
+    code(one, learned),
+  )
   const features = columns.map(({ name }) => name)
-  const categories = Object.fromEntries(coded.flatMap(({ words }, i) => (words ? [[features[i], words]] : [])))
+  const categories = Object.fromEntries(columns.flatMap(({ name, words }) => (words ? [[name, words]] : [])))
   const prepare = prepareOf(preprocess, features, categories)
-  const time = takeNumbers(source.time, placed)
   const digest = jsonDigest(datasetInputs(built, config))
   const path = join(context.home, 'cache', 'datasets', `${digest}.arrow`)
-  const beside = { time, end: number(end), label: number(aim.label) }
-  const prices = built.market
-    ? { open: takeNumbers(source.open, placed), close: takeNumbers(source.close, placed) }
-    : {}
-  const { symbol } = source
-  await writeArrow(path, [
-    ...Object.entries({ ...beside, ...prices }).map(([name, values]) => ({ name: own(name), values })),
-    ...(symbol ? [{ name: own('symbol'), values: Array.from(placed, row => symbol[row]) }] : []),
-    ...coded.map(({ values }, i) => ({ name: features[i], values })),
-  ])
+  const label = order ? takeNumbers(aim.label, order) : aim.label
+  await writeRows(path, placed, { ...source, end: ends }, label, columns, built.market)
+  const { market, timed, horizon } = built
+  const { classes, classNames } = aim
   return {
     digest,
     path,
     rows: rows.length,
     features,
-    nullable: features.filter((_, i) => coded[i].values.some(Number.isNaN)),
+    nullable: columns.filter(({ values }) => values.some(Number.isNaN)).map(({ name }) => name),
     task,
-    classes: aim.classes,
-    classNames: aim.classNames,
+    classes,
+    classNames,
     categories,
     prepare,
-    market: built.market,
-    timed: built.timed,
-    horizon: built.horizon,
-    ...span(time),
+    market,
+    timed,
+    horizon,
+    ...span(times.time),
     split,
     warnings: [
       ...dropped,
       ...missingColumns(built.features, features),
       ...split.warnings,
-      ...(built.timed ? alike(features, coded, split) : []),
+      ...(timed ? alike(columns, split) : []),
     ],
   }
 }
 
-const takeNumbers = (values: Float64Array, rows: ArrayLike<number>) => Float64Array.from(rows, row => values[row])
+/** Writes the rows of a source that are placed in the dataset; their label and their features are given in that order. */
+function writeRows(
+  path: string,
+  placed: Int32Array,
+  { time, end, open, close, symbol }: Omit<FeatureRows, 'features'> & { end: Float64Array },
+  label: Float64Array,
+  columns: Coded[],
+  market: boolean,
+): Promise<void> {
+  const measured = Object.entries({ time, end, ...(market && { open, close }) })
+  return writeArrow(path, [
+    ...measured.map(([name, values]) => ({ name: own(name), values: takeNumbers(values, placed) })),
+    { name: own('label'), values: label },
+    ...(symbol ? [{ name: own('symbol'), values: Array.from(placed, row => symbol[row]) }] : []),
+    ...columns.map(({ name, values }) => ({ name, values })),
+  ])
+}
 
 /** Rows with a label, and with every feature's warm-up behind them where rows follow each other; under drop_rows with every feature. */
 function labelledRows(
@@ -167,9 +171,6 @@ function labelledRows(
 const counted = (rows: number, which: string): string[] =>
   rows ? [`${rows} ${rows === 1 ? 'row' : 'rows'} ${which} left out`] : []
 
-const isMissing = (value: number | string | null): boolean =>
-  value === null || (typeof value === 'number' && !Number.isFinite(value))
-
 /** Parts by time, or by a shuffle, after which the rows stand in another order. */
 function partition(
   { time, end, ...aim }: { time: Float64Array; end: Float64Array } & Target,
@@ -178,43 +179,6 @@ function partition(
 ): { order?: Uint32Array; split: Split } {
   const classes = task === 'regression' ? {} : aim
   return timed ? { split: split({ time, end, ...classes }, config) } : shuffledSplit(time.length, classes, config, seed)
-}
-
-/** The values of these rows; under drop_columns of the features alone that no training row lacks. */
-function chooseColumns(
-  names: string[],
-  features: Values[],
-  rows: Int32Array,
-  { train }: Split,
-  { missing }: PreprocessConfig,
-): { name: string; values: Values }[] {
-  const columns = features.map((values, i) => ({ name: names[i], values: takeValues(values, rows) }))
-  if (missing !== 'drop_columns') return columns
-  const learned = indices(train)
-  const whole = columns.filter(({ values }) => !learned.some(row => isMissing(values[row])))
-  if (!whole.length)
-    throw dataError('NO_FEATURES', 'every feature has a missing value in some training row: none is left', {
-      next: 'preprocess.missing: impute',
-    })
-  return whole
-}
-
-/** The values of these rows, in their order. */
-export const takeValues = (values: Values, rows: Int32Array): Values =>
-  values instanceof Float64Array ? takeNumbers(values, rows) : Array.from(rows, row => values[row])
-
-function missingColumns(before: string[], after: string[]): string[] {
-  const gone = before.filter(name => !after.includes(name))
-  return gone.length
-    ? [`${gone.join(', ')} left out: values are missing in training rows (preprocess.missing: drop_columns)`]
-    : []
-}
-
-/** A column as the engine takes it. */
-function code(name: string, values: Values, train: Uint32Array): { values: Float32Array; words?: string[] } {
-  if (values instanceof Float64Array) return { values: toFloat32(name, values) }
-  const words = vocabulary(name, values, train)
-  return { values: encode(words, values), words }
 }
 
 function span(time: Float64Array): { from: number; to: number } {
@@ -259,59 +223,6 @@ function labelEnds(time: Float64Array, symbol: (string | null)[] | undefined, ho
     if (rows.length > horizon) end[rows[rows.length - 1 - horizon]] = time[row]
   }
   return end
-}
-
-function toFloat32(name: string, values: Float64Array): Float32Array {
-  const rounded = new Float32Array(values.length)
-  let [n, mean, squares, worst] = [0, 0, 0, 0]
-  for (let i = 0; i < values.length; i++) {
-    // What is not finite is missing: no model family agrees with another on infinity.
-    const value = Number.isFinite(values[i]) ? values[i] : Number.NaN
-    rounded[i] = value
-    if (Number.isNaN(value)) continue
-    const delta = value - mean
-    mean += delta / ++n
-    squares += delta * (value - mean)
-    worst = Math.max(worst, Math.abs(rounded[i] - value))
-  }
-  const deviation = Math.sqrt(squares / n)
-  if (!(deviation > 0))
-    throw dataError(
-      'CONSTANT_FEATURE',
-      `feature ${name} is ${n ? `${mean} in every row` : 'never defined'}: nothing can be learned from it`,
-      {
-        next: `take ${name} out of features`,
-      },
-    )
-  if (worst > RESOLUTION * deviation)
-    throw dataError(
-      'FLOAT32_RESOLUTION',
-      `feature ${name} varies by ${deviation.toPrecision(3)}, but float32 rounds it by up to ${worst.toPrecision(3)}`,
-      {
-        next: `use a difference or a ratio of ${name}`,
-      },
-    )
-  return rounded
-}
-
-/** Kolmogorov-Smirnov between training and validation rows: a warning where they are too much alike. */
-function alike(names: string[], columns: { values: Float32Array; words?: string[] }[], parts: Split): string[] {
-  const of = (ranges: Range[], values: Float32Array) =>
-    Float64Array.from(indices(ranges), row => values[row]).filter(value => !Number.isNaN(value))
-  const found = names.filter((_, i) => {
-    const { values, words } = columns[i]
-    const [train, valid] = [of(parts.train, values), of(parts.valid, values)]
-    return (
-      !words &&
-      train.length > 0 &&
-      valid.length > 0 &&
-      kolmogorovSmirnov(train, valid, { exactUpTo: 0 }).pvalue > KS_ALIKE
-    )
-  })
-  if (!found.length) return []
-  return [
-    `train and validation are distributed alike (K-S p > ${KS_ALIKE}) in ${found.length} of ${names.length} features (${found.slice(0, 5).join(', ')}): make sure that no row stands in both`,
-  ]
 }
 
 export async function readDataset({ path, features }: Pick<Dataset, 'path' | 'features'>): Promise<DatasetRows> {
