@@ -37,6 +37,7 @@ const schema = z
     label: labelSchema,
     split: splitSchema.prefault({}),
     preprocess: preprocessSchema.prefault({}),
+    per_symbol: z.boolean().default(false),
     models: modelsSchema,
     thresholds: thresholdsSchema.optional(),
     select: selectSchema.prefault({}),
@@ -61,7 +62,8 @@ const scopeOf = (config: { task: Task; data: unknown; label: unknown }) => ({
 
 type Parsed = z.infer<typeof schema>
 
-export type Config = Parsed & { data: { table: string } }
+/** `symbol`: of a run that is one of several, the only one that it learns and trades. */
+export type Config = Parsed & { data: { table: string }; symbol?: string }
 
 export interface LoadedConfig {
   config: Config

@@ -59,6 +59,9 @@ export async function ingestInputs(config: DataConfig): Promise<object> {
   return { version: VERSION, config, files }
 }
 
+/** Whether equal inputs give equal tables: nothing else does that has grown by what came before, or lies on another machine. */
+export const isRepeatable = (config: DataConfig): boolean => !isIncremental(config)
+
 const INCREMENTAL = new Set<string>(['http', 'postgres', 'binance', 'feargreed'])
 
 const isIncremental = ({ load, source }: DataConfig): boolean =>
