@@ -7,7 +7,7 @@ import { type Batch, type TypedColumn, typed } from './typed.ts'
 
 /** Errors: those of avro.ts. */
 export const avro = typed(async path => {
-  const { fields, blocks } = await openAvro(path)
+  const { fields, blocks, close } = await openAvro(path)
   const columns = fields.map(columnOf)
   const read = fields.map(({ name, type }) => {
     const convert = converter(type)
@@ -17,7 +17,7 @@ export const avro = typed(async path => {
     for await (const records of blocks)
       yield { rows: records.length, value: (row, column) => read[column](records[row]) }
   }
-  return { columns, batches: batches() }
+  return { columns, batches: batches(), close }
 })
 
 interface Logical {
