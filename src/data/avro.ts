@@ -18,7 +18,7 @@ export type AvroRecord = Record<string, unknown>
 
 export interface AvroFile {
   fields: AvroField[]
-  /** A block of records at a time. */
+  /** A block of records at a time; a value of a union is null or under the name of its type: `{double: 1.5}`. */
   blocks: AsyncGenerator<AvroRecord[]>
   /** Lets go of the file, also of one that was not read to its end. */
   close(): Promise<unknown>
@@ -87,7 +87,7 @@ function parseSchema(avsc: Avsc, text: string, corrupt: Corrupt) {
       isValid: (value: unknown) => typeof value === 'number' || typeof value === 'bigint',
       compare: (a: number, b: number) => Number(a) - Number(b),
     })
-    const type = avsc.Type.forSchema(schema as never, { registry: { long }, wrapUnions: false })
+    const type = avsc.Type.forSchema(schema as never, { registry: { long }, wrapUnions: true })
     return { type, schema }
   } catch (cause) {
     throw corrupt(`its schema cannot be read: ${messageOf(cause)}`, cause)
