@@ -158,13 +158,14 @@ function keptColumns(keep: string[], { features, label }: Parsed): string[] {
 /** Makes source paths absolute; gives those that do not exist. */
 function resolvePaths(config: Parsed, folder: string): { keys: string[]; value: string }[] {
   const { source } = config.data
-  if (source.kind !== 'file') return []
   const missing: { keys: string[]; value: string }[] = []
   const absolute = (value: string, ...keys: string[]) => {
     const path = resolve(folder, value)
     if (!existsSync(path)) missing.push({ keys: ['data', 'source', ...keys], value })
     return path
   }
+  if (source.kind === 'binance' && source.archive) source.archive = absolute(source.archive, 'archive')
+  if (source.kind !== 'file') return missing
   if (source.path) source.path = absolute(source.path, 'path')
   source.paths = source.paths?.map((path, i) => absolute(path, 'paths', String(i)))
   return missing

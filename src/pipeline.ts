@@ -5,7 +5,7 @@ import type { Context } from './base/context.ts'
 import { codeOf, dataError, messageOf } from './base/errors.ts'
 import { failRun, finishRun, type Run, startRun, step } from './base/runs.ts'
 import type { Config, LoadedConfig } from './config.ts'
-import { type IngestResult, ingest, ingestInputs } from './data/ingest.ts'
+import { type IngestResult, ingest, ingestInputs, isLive } from './data/ingest.ts'
 import { tableFolder, verifyTable } from './data/tables.ts'
 import { build, buildInputs, type Features } from './features/build.ts'
 import { expandFeatures } from './features/catalog.ts'
@@ -88,7 +88,7 @@ export async function ingestStage(
   { fresh = false } = {},
 ): Promise<IngestResult> {
   const there = ({ table, version }: IngestResult) =>
-    !fresh && existsSync(tableFolder(context.home, table, String(version)))
+    !fresh && !isLive(data) && existsSync(tableFolder(context.home, table, String(version)))
   return step(run, 'ingest', await ingestInputs(data), () => ingest(data, context), context, there)
 }
 

@@ -65,10 +65,13 @@ const schemaKeys = (schema: z.ZodType) => propertiesOf(z.toJSONSchema(schema, { 
 function smallestConfigs(): Record<string, unknown>[] {
   const folder = temporaryFolder()
   put(folder, 'prices.csv', 'time,close\n')
-  const sources = ['{ kind: file, path: prices.csv }', '{ kind: simulated, bars: 500 }']
-  return sources.map((source, i) => {
-    const schema = i ? 'candles' : '[{ name: a }]'
-    const text = `data: { source: ${source}, schema: ${schema} }\nlabel: { kind: touch, horizon: 5, threshold: 0.01 }\n`
+  const data = [
+    'source: { kind: file, path: prices.csv }, schema: [{ name: a }]',
+    'source: { kind: simulated, bars: 500 }',
+    'source: { kind: binance, symbols: [BTCUSDT], start: 2024-01-01 }, timeframe: 1h',
+  ]
+  return data.map(section => {
+    const text = `data: { ${section} }\nlabel: { kind: touch, horizon: 5, threshold: 0.01 }\n`
     return { ...loadConfig(put(folder, 'sluice.yaml', text)).config }
   })
 }

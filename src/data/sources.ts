@@ -1,12 +1,14 @@
 // Where rows come from: a kind of source is one file and one row of this table.
 import type { Source, SourceContext } from './rows.ts'
 import type { DataSchema, SourceConfig } from './schema.ts'
+import { readBinance } from './source/binance.ts'
 import { readFileSource } from './source/file.ts'
 import { readSimulated } from './source/simulated.ts'
 
 type Read<Config> = (config: Config, schema: DataSchema, context: SourceContext) => Source
 
 const SOURCES: { [Kind in SourceConfig['kind']]: Read<Extract<SourceConfig, { kind: Kind }>> } = {
+  binance: readBinance,
   file: readFileSource,
   simulated: readSimulated,
 }
