@@ -11,6 +11,7 @@ const DOORS: Record<string, string[]> = {
   '@duckdb/node-api': ['data/parquet.ts'],
   '@fastify/swagger': ['serve/server.ts'],
   'apache-arrow': ['base/arrow.ts'],
+  avsc: ['data/avro.ts'],
   commander: ['cli.ts'],
   echarts: ['prove/charts.ts'],
   fastify: ['serve/server.ts'],

@@ -1,8 +1,10 @@
-// Columns to and from uncompressed Arrow IPC files: how data travels to the engine and back. The only file that imports apache-arrow.
+// Columns to and from Arrow IPC files: how data travels to the engine and back, and files of users. The only file that imports apache-arrow.
 import { readFileSync } from 'node:fs'
-import type { Vector } from 'apache-arrow'
+import type { Data, DataType, RecordBatch, Vector } from 'apache-arrow'
 import { writeAtomic } from './blobs.ts'
-import { dataError, messageOf } from './errors.ts'
+import { dataError, messageOf, SluiceError } from './errors.ts'
+import { messages } from './ipc.ts'
+import { unlz4 } from './unpack.ts'
 
 export type ArrowValues = Float64Array | Float32Array | Int32Array | Uint32Array | (string | null)[]
 
@@ -54,4 +56,111 @@ const isWhole = (bytes: Buffer): boolean =>
 function valuesOf(vector: Vector): ArrowValues {
   const values = vector.toArray()
   return ArrayBuffer.isView(values) ? (values as ArrowValues) : [...vector]
+}
+
+/** A column of any Arrow file. Times are ms: of UTC (`instant`), of a wall clock (`naive`) or of a day (`date`). */
+export interface ArrowField {
+  name: string
+  type: 'number' | 'string' | 'instant' | 'naive' | 'date'
+  /** What Arrow calls it. */
+  stored: string
+}
+
+export interface ArrowBatch {
+  rows: number
+  /** Null, number, bigint, boolean, string; whatever a nested column has. */
+  value(row: number, column: number): unknown
+}
+
+export interface ArrowFile {
+  fields: ArrowField[]
+  batches: AsyncGenerator<ArrowBatch>
+}
+
+/** Opens a file of any columns, packed with LZ4 or not, and reads a batch at a time. Errors: FILE_UNREADABLE, CORRUPT_FILE, ARROW_CODEC. */
+export async function scanArrow(path: string): Promise<ArrowFile> {
+  const arrow = await import('apache-arrow')
+  arrow.compressionRegistry.set(arrow.CompressionType.LZ4_FRAME, { decode: unlz4 })
+  const unreadable = (cause: unknown) => {
+    if (cause instanceof SluiceError) return cause
+    if ((cause as NodeJS.ErrnoException).syscall)
+      return dataError('FILE_UNREADABLE', `cannot read ${path}: ${messageOf(cause)}`, { cause })
+    if (messageOf(cause).includes('codec not found'))
+      return dataError('ARROW_CODEC', `${path} is packed with ZSTD, which cannot be read here`, {
+        next: "write it with compression='lz4' or 'uncompressed', or as Parquet",
+        cause,
+      })
+    return dataError('CORRUPT_FILE', `${path} is not a whole Arrow file: ${messageOf(cause)}`, { cause })
+  }
+  try {
+    const reader = await (await arrow.RecordBatchReader.from(messages(path))).open()
+    const fields = reader.schema.fields.map(({ name, type }) => ({
+      name,
+      type: kindOf(arrow, type),
+      stored: String(type),
+    }))
+    async function* batches(): AsyncGenerator<ArrowBatch> {
+      try {
+        for await (const batch of reader) yield checked(arrow, batch, unreadable)
+      } catch (cause) {
+        throw unreadable(cause)
+      }
+    }
+    return { fields, batches: batches() }
+  } catch (cause) {
+    throw unreadable(cause)
+  }
+}
+
+type Arrow = typeof import('apache-arrow')
+
+function kindOf({ DataType }: Arrow, type: DataType): ArrowField['type'] {
+  if (DataType.isTimestamp(type)) return type.timezone ? 'instant' : 'naive'
+  if (DataType.isDate(type)) return 'date'
+  if (DataType.isDictionary(type)) return kindOf({ DataType } as Arrow, type.dictionary)
+  return DataType.isInt(type) || DataType.isFloat(type) || DataType.isDecimal(type) ? 'number' : 'string'
+}
+
+function checked(arrow: Arrow, batch: RecordBatch, unreadable: (cause: unknown) => unknown): ArrowBatch {
+  const { children, length } = batch.data
+  if (children.some(child => child.length !== length)) throw new Error('its columns are of unequal length')
+  const getters = children.map(child => getter(arrow, child))
+  return {
+    rows: length,
+    value(row, column) {
+      try {
+        return getters[column](row)
+      } catch (cause) {
+        throw unreadable(cause)
+      }
+    },
+  }
+}
+
+/** The library's own reading of times and decimals throws on what a damaged or odd file may hold. */
+function getter(arrow: Arrow, data: Data): (row: number) => unknown {
+  const { type } = data
+  const scaled =
+    (ms: number, parts = 1n) =>
+    (row: number) => {
+      const value = data.getValid(row) ? data.values[row] : undefined
+      return value === undefined ? null : ms * Number(parts > 1n ? floorDivide(value, parts) : value)
+    }
+  if (arrow.DataType.isTimestamp(type))
+    return [scaled(1000), scaled(1), scaled(1, 1000n), scaled(1, 1_000_000n)][type.unit]
+  if (arrow.DataType.isDate(type)) return scaled(type.unit === arrow.DateUnit.DAY ? 86_400_000 : 1)
+  if (arrow.DataType.isDecimal(type)) return row => (data.getValid(row) ? decimal(data, row, type.scale) : null)
+  const vector = arrow.makeVector(data)
+  return row => vector.get(row)
+}
+
+/** Exactly, where a double would round first. */
+const floorDivide = (value: bigint, by: bigint): bigint => value / by - (value % by < 0n ? 1n : 0n)
+
+/** Little-endian two's complement of the unscaled value, in 32-bit words. */
+function decimal({ values, stride }: Data, row: number, scale: number): number {
+  const words = values.subarray(stride * row, stride * (row + 1)) as Uint32Array
+  let unscaled = 0n
+  for (let i = words.length - 1; i >= 0; i--) unscaled = (unscaled << 32n) | BigInt(words[i])
+  return Number(`${BigInt.asIntN(32 * stride, unscaled)}e${-scale}`)
 }

@@ -1,7 +1,11 @@
 // One cell of a source, text or typed, into its column of the rows: the same for every format.
 import { isNull, type NumberFormat, numberFault, numberReader } from './number.ts'
 import { type Rows, refuse } from './rows.ts'
-import { KIND, readTime, type TimeCell } from './timestamp.ts'
+import { type DateOrder, KIND, type TimeCell, timeReader } from './timestamp.ts'
+
+export interface CellFormat extends NumberFormat {
+  dates?: DateOrder
+}
 
 /** Each puts a cell into column `i` of a row of its own, and refuses the row where it cannot be. */
 export interface CellReader {
@@ -18,8 +22,9 @@ export interface CellReader {
 const TRUE = new Set(['true', 't', 'yes', 'y', '1'])
 const FALSE = new Set(['false', 'f', 'no', 'n', '0'])
 
-export function cellReader(format: NumberFormat): CellReader {
+export function cellReader(format: CellFormat): CellReader {
   const readNumber = numberReader(format)
+  const readTime = timeReader(readNumber, format.dates)
   const cell: TimeCell = { value: Number.NaN, kind: KIND.invalid }
   /** The same text is one string in memory, however many rows have it. */
   const known = new Map<string, string>()
@@ -70,7 +75,7 @@ export function cellReader(format: NumberFormat): CellReader {
   }
 
   function timeText(rows: Rows, row: number, i: number, bytes: Buffer, from: number, to: number): void {
-    readTime(bytes, from, to, readNumber, cell)
+    readTime(bytes, from, to, cell)
     time(rows, row, i, cell.value, cell.kind)
     if (cell.kind !== KIND.invalid) return
     if (isNull(bytes.toString('utf8', from, to))) missing(rows, row, i)

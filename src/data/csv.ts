@@ -1,10 +1,6 @@
-// A CSV file as records of byte ranges, each with its line. Knows the file's bytes (gzip, encoding, quotes), no columns.
+// A CSV file as records of byte ranges, each with its line. Knows quotes and lines, no columns.
 // Written here because every row must be accounted for by its physical line, and no reader at hand reports that for the rows it accepts.
-import { createReadStream } from 'node:fs'
-import { open } from 'node:fs/promises'
-import { pipeline } from 'node:stream'
-import { createGunzip } from 'node:zlib'
-import { dataError, messageOf } from '../base/errors.ts'
+import { isBlank, textBytes } from './text.ts'
 
 /** One record, valid until the next one: field i is `bytes[starts[i]..ends[i])`, without its quotes. */
 export interface CsvRecord {
@@ -32,20 +28,30 @@ const CHUNK = 1 << 20
 const LONGEST_QUOTED = 1 << 16
 const MOST_FIELDS = 4096
 
+export interface CsvFormat {
+  /** One ASCII character. */
+  delimiter: string
+  encoding?: string
+  /** ASCII character with which a line begins that is no record. */
+  comment?: string
+  /** Physical lines before the first record. */
+  skip_lines?: number
+}
+
 /**
  * Calls `visit` for every record that is not blank, in file order, and yields now and then. Reads RFC 4180 with LF, CRLF or CR
- * line ends, gzip, UTF-8 with or without BOM, and UTF-16 with its BOM. Errors: FILE_UNREADABLE, CORRUPT_FILE, ENCODING.
+ * line ends. Errors: those of text.ts.
  */
 export async function* scanCsv(
   path: string,
-  delimiter: string,
+  format: CsvFormat,
   visit: (record: CsvRecord) => void,
   signal?: AbortSignal,
 ): AsyncGenerator<void> {
-  const scan = recordScanner(delimiter.charCodeAt(0), visit)
+  const scan = recordScanner(format, visit)
   let buffer = Buffer.allocUnsafe(2 * CHUNK)
   let filled = 0
-  for await (const chunk of textBytes(path)) {
+  for await (const chunk of textBytes(path, format.encoding)) {
     signal?.throwIfAborted()
     if (filled + chunk.length > buffer.length) buffer = Buffer.concat([buffer], 2 * (filled + chunk.length))
     filled += chunk.copy(buffer, filled)
@@ -58,24 +64,6 @@ export async function* scanCsv(
   yield
 }
 
-/** The text of byte ranges (ascending, apart) of the file's text. */
-export async function cutCsv(path: string, ranges: { position: number; size: number }[]): Promise<string[]> {
-  const texts: string[] = []
-  let done = 0
-  let begun = Buffer.alloc(0)
-  for await (const chunk of textBytes(path)) {
-    for (; texts.length < ranges.length; begun = Buffer.alloc(0)) {
-      const { position, size } = ranges[texts.length]
-      const end = position + size - done
-      begun = Buffer.concat([begun, chunk.subarray(Math.max(0, position - done), Math.max(0, end))])
-      if (end > chunk.length) break
-      texts.push(begun.toString('utf8'))
-    }
-    done += chunk.length
-  }
-  return texts
-}
-
 export const fieldText = (record: CsvRecord, i: number): string => {
   const text = record.bytes.toString('utf8', record.starts[i], record.ends[i])
   return text.includes('""') ? text.replaceAll('""', '"') : text
@@ -85,7 +73,10 @@ export const fieldText = (record: CsvRecord, i: number): string => {
 export const csvCell = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text)
 
 /** Visits the records of one buffer and returns how many bytes are done with; the rest comes again with the next buffer. */
-function recordScanner(delimiter: number, visit: (record: CsvRecord) => void) {
+function recordScanner(format: CsvFormat, visit: (record: CsvRecord) => void) {
+  const delimiter = format.delimiter.charCodeAt(0)
+  const comment = format.comment?.charCodeAt(0) ?? -1
+  const skipped = format.skip_lines ?? 0
   const stop = new Uint8Array(256)
   stop[delimiter] = stop[LF] = stop[CR] = 1
   // Most bytes are letters and digits, above every stop: one comparison for them.
@@ -126,8 +117,8 @@ function recordScanner(delimiter: number, visit: (record: CsvRecord) => void) {
       fields++
       if (i >= size || bytes[i] !== delimiter) break
     }
-    const next = Math.min(size, i + (bytes[i] === CR && bytes[i + 1] === LF ? 2 : 1))
-    if (!final && (i >= size || (bytes[i] === CR && next === size))) return -1 // an LF after the CR, perhaps
+    const next = lineAfter(bytes, i, final)
+    if (next < 0) return -1
     record.from = at
     record.to = i
     record.position = done + at
@@ -139,18 +130,33 @@ function recordScanner(delimiter: number, visit: (record: CsvRecord) => void) {
     return next
   }
 
+  function skipLine(bytes: Buffer, at: number, final: boolean): number {
+    let end = at
+    while (end < bytes.length && bytes[end] !== LF && bytes[end] !== CR) end++
+    const next = lineAfter(bytes, end, final)
+    if (next >= 0) lines++
+    return next
+  }
+
   return function scan(bytes: Buffer, final: boolean): number {
     record.bytes = bytes
     let at = 0
     while (at < bytes.length) {
-      const next = readRecord(bytes, at, final)
+      const isRecord = bytes[at] !== comment && lines >= skipped
+      const next = isRecord ? readRecord(bytes, at, final) : skipLine(bytes, at, final)
       if (next < 0) break
       at = next
-      if (!isBlank(record)) visit(record)
+      if (isRecord && !(record.fields === 1 && isBlank(bytes, record.from, record.to))) visit(record)
     }
     done += at
     return at
   }
+}
+
+/** Where the next line begins after a line end at `i`, or -1 if more bytes could change it: an LF after a CR, perhaps. */
+function lineAfter(bytes: Buffer, i: number, final: boolean): number {
+  const next = Math.min(bytes.length, i + (bytes[i] === CR && bytes[i + 1] === LF ? 2 : 1))
+  return !final && (i >= bytes.length || (bytes[i] === CR && next === bytes.length)) ? -1 : next
 }
 
 /** Position of the quote that closes the field opened at `open`, or -1. */
@@ -168,79 +174,4 @@ function newlines(bytes: Buffer, from: number, to: number): number {
   let count = 0
   for (let i = from; i < to; i++) if (bytes[i] === LF || (bytes[i] === CR && bytes[i + 1] !== LF)) count++
   return count
-}
-
-function isBlank({ bytes, from, to, fields }: CsvRecord): boolean {
-  if (fields > 1) return false
-  for (let i = from; i < to; i++) if (bytes[i] !== 32 && bytes[i] !== 9) return false
-  return true
-}
-
-/** The file's text as UTF-8 without BOM; a chunk is valid until the next one. */
-async function* textBytes(path: string): AsyncGenerator<Buffer> {
-  let decoder: InstanceType<typeof TextDecoder> | undefined
-  let first = true
-  for await (const chunk of plainBytes(path)) {
-    const encoding = first ? byteOrderMark(chunk) : undefined
-    if (encoding && encoding !== 'utf-8') decoder = new TextDecoder(encoding)
-    if (first && !encoding) refuseBinary(chunk, path)
-    if (decoder) yield Buffer.from(decoder.decode(chunk, { stream: true }))
-    else yield encoding ? chunk.subarray(3) : chunk
-    first = false
-  }
-}
-
-function refuseBinary(head: Buffer, path: string): void {
-  if (head.toString('latin1', 0, 4) === 'PAR1')
-    throw dataError('CORRUPT_FILE', `${path} is a Parquet file, not CSV`, { next: 'name it .parquet' })
-  if (head.subarray(0, 64).includes(0))
-    throw dataError('ENCODING', `${path} holds zero bytes: it is no UTF-8 text`, { next: 'save it as UTF-8' })
-}
-
-async function* plainBytes(path: string): AsyncGenerator<Buffer> {
-  let gzip: boolean | undefined
-  for await (const chunk of fileBytes(path)) {
-    gzip ??= chunk[0] === 0x1f && chunk[1] === 0x8b
-    if (gzip) break
-    yield chunk
-  }
-  if (!gzip) return
-  const file = createReadStream(path, { highWaterMark: CHUNK })
-  try {
-    yield* pipeline(file, createGunzip({ chunkSize: CHUNK }), () => {}) as AsyncIterable<Buffer>
-  } catch (cause) {
-    throw dataError('CORRUPT_FILE', `${path} is a damaged or cut gzip file: ${messageOf(cause)}`, { cause })
-  } finally {
-    file.destroy()
-  }
-}
-
-/** Into two buffers in turn, one filled while the other is read: a stream's fresh buffers cost as much as the scanning. */
-async function* fileBytes(path: string): AsyncGenerator<Buffer> {
-  const unreadable = (cause: unknown) => {
-    throw dataError('FILE_UNREADABLE', `cannot read ${path}: ${messageOf(cause)}`, { cause })
-  }
-  const file = await open(path).catch(unreadable)
-  const fill = (buffer: Buffer) => file.read(buffer, 0, CHUNK).then(({ bytesRead }) => buffer.subarray(0, bytesRead))
-  let [buffer, other] = [Buffer.allocUnsafe(CHUNK), Buffer.allocUnsafe(CHUNK)]
-  let ahead = fill(buffer)
-  try {
-    for (;;) {
-      const chunk = await ahead.catch(unreadable)
-      if (chunk.length === 0) return
-      ;[buffer, other] = [other, buffer]
-      ahead = fill(buffer)
-      yield chunk
-    }
-  } finally {
-    await ahead.catch(() => {}) // a reader that stops early leaves one under way
-    await file.close()
-  }
-}
-
-function byteOrderMark(bytes: Buffer): 'utf-8' | 'utf-16le' | 'utf-16be' | undefined {
-  if (bytes[0] === 0xff && bytes[1] === 0xfe) return 'utf-16le'
-  if (bytes[0] === 0xfe && bytes[1] === 0xff) return 'utf-16be'
-  if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) return 'utf-8'
-  return undefined
 }

@@ -1,15 +1,17 @@
 // Tables in files that a user names: CSV and Parquet, read with their types and written whole or not at all.
 import { mkdirSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { place, temporaryName, writeAtomic } from '../base/blobs.ts'
 import { usageError } from '../base/errors.ts'
 import type { Column, Table } from '../base/table.ts'
 import { isoTime } from '../base/time.ts'
 import { csvCell } from './csv.ts'
+import { formatOf } from './format.ts'
 import { readWhole } from './gather.ts'
 import { writeParquet } from './parquet.ts'
 import { type ColumnNames, type DataSchema, fileSource } from './schema.ts'
-import { formatOf, readFileSource } from './source/file.ts'
+import { readFileSource } from './source/file.ts'
 
 interface ReadOptions {
   signal?: AbortSignal
@@ -42,7 +44,10 @@ function readFile(
 
 /** Writes `.csv` or `.parquet`, by the name: times as ISO in CSV and ms timestamps in Parquet, numbers in their shortest exact form, missing values empty. */
 export async function writeTable(table: Table, path: string, signal?: AbortSignal): Promise<void> {
-  if (formatOf(path, {}, usageError) === 'csv') return writeAtomic(path, csvBytes(table))
+  const format = formatOf(path, {}, usageError)
+  if (format === 'csv') return writeAtomic(path, /\.gz$/i.test(path) ? gzipSync(csvBytes(table)) : csvBytes(table))
+  if (format !== 'parquet')
+    throw usageError('FORMAT', `${path}: tables are written as CSV and Parquet, not as ${format}`)
   mkdirSync(dirname(path), { recursive: true })
   const temporary = temporaryName(path)
   try {

@@ -8,13 +8,17 @@ export type ColumnPlaces = Record<CandleColumn, number>
 
 /** Common spellings, lower case, words joined by `_`. `` and `index` are what pandas writes for an index without a name. */
 const SPELLINGS: Record<CandleColumn, string[]> = {
-  time: ['time', 'timestamp', 'ts', 't', 'date', 'datetime', 'date_time', 'open_time', 'opentime', 'unix'],
+  time: [
+    ...['time', 'timestamp', 'ts', 't', 'date', 'datetime', 'date_time', 'unix', 'unix_timestamp', 'unix_time'],
+    ...['open_time', 'opentime', 'time_open', 'timeopen', 'start_time', 'starttime', 'period_start', 'begins_at'],
+    ...['gmt_time', 'utc_time', 'local_time', 'time_utc', 'timestamp_utc', 'date_utc', 'window_start', 'ts_event'],
+  ],
   open: ['open', 'o', 'open_price'],
   high: ['high', 'h', 'high_price'],
   low: ['low', 'l', 'low_price'],
   close: ['close', 'c', 'close_price'],
-  volume: ['volume', 'vol', 'v'],
-  symbol: ['symbol', 'ticker', 'tic', 'pair', 'instrument'],
+  volume: ['volume', 'vol', 'vol.', 'v', 'tick_volume', 'base_volume'],
+  symbol: ['symbol', 'ticker', 'tic', 'pair', 'instrument', 'market'],
 }
 const INDEX = ['', 'index', 'unnamed:_0']
 
@@ -27,10 +31,30 @@ export function placeColumns(header: string[], names: ColumnNames, file: string)
   const places = {} as ColumnPlaces
   const missing: string[] = []
   for (const ours of CANDLE_COLUMNS) {
-    const place = names[ours] === null ? -1 : placeOf(ours, header, spelled, names[ours], file)
+    const place = names[ours] === null ? -1 : placeOf(ours, header, spelled, nameOf(names, ours), file)
     places[ours] = place
     if (place < 0 && ours !== 'symbol' && names[ours] !== null) missing.push(ours)
   }
+  if (missing.length) throw missingColumns(missing, header, file)
+  return places
+}
+
+/** Which of our columns a common spelling means. */
+export const spelledAs = (name: string): CandleColumn | undefined =>
+  CANDLE_COLUMNS.find(ours => SPELLINGS[ours].includes(spelling(name)))
+
+/** The first of several. */
+export const nameOf = (names: ColumnNames, ours: string): string | null | undefined => {
+  const theirs = names[ours]
+  return Array.isArray(theirs) ? theirs[0] : theirs
+}
+
+/** Positions of the columns that together are the time; none where it is one. Errors: MISSING_COLUMN. */
+export function placeParts(header: string[], { time }: ColumnNames, file: string): number[] {
+  if (!Array.isArray(time)) return []
+  const spelled = header.map(spelling)
+  const places = time.map(name => spelled.indexOf(spelling(name)))
+  const missing = time.filter((_, i) => places[i] < 0)
   if (missing.length) throw missingColumns(missing, header, file)
   return places
 }
@@ -67,18 +91,22 @@ function placeOf(
   if (new Set(found.map(i => spelled[i])).size < found.length)
     throw dataError('DUPLICATE_COLUMN', `${file} has the column ${list.split(', ')[0]} more than once`)
   throw dataError('AMBIGUOUS_COLUMN', `${file}: ${ours} may be any of ${list}`, {
-    next: `say which: columns: {${ours}: ${header[found[0]].trim()}}`,
+    next:
+      ours === 'time' && list.toLowerCase().includes('date')
+        ? `say which: columns: {time: ${header[found[0]].trim()}}, or columns: {time: [${list}]} if one is the day and one the clock`
+        : `say which: columns: {${ours}: ${header[found[0]].trim()}}`,
   })
 }
 
 function missingColumns(missing: string[], header: string[], file: string) {
   const fact = `${file} has no column for ${missing.join(', ')}; its columns are ${header.map(name => name.trim()).join(', ')}`
   const unnamed = header.length > 1 && header.every(name => /^[\d\s.:+\-TZ/]*$/.test(name))
+  const likely = header.find(name => spelling(name).startsWith(missing[0]))?.trim()
   const next = unnamed
     ? 'its first line looks like data: header: false, or header: [their names]'
     : missing.length === 1 && missing[0] === 'volume'
-      ? 'name it (columns: {volume: theirs}), or say that there is none: columns: {volume: null}'
-      : `name them: columns: {${missing[0]}: theirs}`
+      ? `name it (columns: {volume: ${likely ?? 'theirs'}}), or say that there is none: columns: {volume: null}`
+      : `name them: columns: {${missing[0]}: ${likely ?? 'theirs'}}`
   return dataError('MISSING_COLUMN', fact, { next, detail: { missing, columns: header } })
 }
 

@@ -1,7 +1,7 @@
 // Which columns a table has, and where a source has them.
 import { dataError, usageError } from '../base/errors.ts'
 import type { ColumnType } from '../base/table.ts'
-import { placeColumns, placeNamed } from './header.ts'
+import { nameOf, placeColumns, placeNamed, placeParts } from './header.ts'
 import { type ColumnNames, type ColumnRule, type DataSchema, type TableSchema, VALUE_COLUMNS } from './schema.ts'
 
 export interface LayoutColumn {
@@ -32,6 +32,8 @@ export interface Layout {
 export interface Placed {
   layout: Layout
   places: number[]
+  /** Places of the columns that together are the text of `time`; none where it is one. */
+  parts: number[]
 }
 
 /** Places the columns of one file after another: the first decides what there is, the others must have the same. */
@@ -60,10 +62,12 @@ function candlePlacer(names: ColumnNames, keep: string[]): Placer {
         throw dataError('MISSING_COLUMN', 'only some of the files have a symbol column', {
           next: 'columns: {symbol: null} reads all of them without it',
         })
+      const parts = placeParts(header, names, path)
       const kept = keep.map(name => placeNamed(header, name, path))
       return {
         layout: candleLayout({ keep, symbols }),
         places: [places.time, ...VALUE_COLUMNS.map(name => places[name]), ...kept, ...(has ? [places.symbol] : [])],
+        parts,
       }
     },
   }
@@ -105,8 +109,8 @@ function tablePlacer({ columns: rules, key }: TableSchema, names: ColumnNames, {
   return {
     open: rules === undefined || rules.some(({ type }) => type === undefined),
     place(header, path, types = []) {
-      const placeIn = ({ name, required }: Rule) => placeNamed(header, names[name] ?? name, path, !required)
-      const wanted = rules ?? header.map(name => anyColumn(name.trim()))
+      const placeIn = ({ name, required }: Rule) => placeNamed(header, nameOf(names, name) ?? name, path, !required)
+      const wanted = rules ?? ownNames(header, names).map(anyColumn)
       const places = wanted.map(placeIn)
       layout ??= tableLayout(
         wanted.map((rule, i) => ({
@@ -118,9 +122,20 @@ function tablePlacer({ columns: rules, key }: TableSchema, names: ColumnNames, {
         { key, sorted },
       )
       const { columns } = layout
-      return { layout, places: columns.map(({ name, rule }) => placeIn(rule ?? anyColumn(name))) }
+      const all = columns.map(({ name, rule }) => placeIn(rule ?? anyColumn(name)))
+      return { layout, places: all, parts: placeParts(header, names, path) }
     },
   }
+}
+
+/** The columns of a source by our names for them; of several that are the time, the first. */
+function ownNames(header: string[], names: ColumnNames): string[] {
+  const ours = new Map(Object.keys(names).map(name => [nameOf(names, name), name]))
+  const further: string[] = Array.isArray(names.time) ? names.time.slice(1) : []
+  return header
+    .map(name => name.trim())
+    .filter(name => !further.includes(name))
+    .map(name => ours.get(name) ?? name)
 }
 
 function tableLayout(columns: LayoutColumn[], { key, sorted }: { key?: string[]; sorted: boolean }): Layout {

@@ -4,7 +4,7 @@ import type { Fault } from './schema.ts'
 
 export interface NumberFormat {
   decimal: string
-  thousands: string | null
+  thousands?: string | null
 }
 
 /** Reads `bytes[from..to)` as a number; NaN for everything else, an infinity for what a double cannot hold. */
@@ -19,10 +19,10 @@ const EXACT = 2 ** 53
 const [MINUS, POINT, ZERO] = [45, 46, 48]
 
 export function numberReader({ decimal, thousands }: NumberFormat): NumberReader {
-  if (decimal === '.' && thousands === null) return readPlain
+  if (decimal === '.' && !thousands) return readPlain
   return (bytes, from, to) => {
     let text = bytes.toString('latin1', from, to).trim()
-    if (thousands !== null) {
+    if (thousands) {
       // Groups of three only: 1,5 with a thousands comma is no 15.
       const [whole, ...fraction] = text.split(decimal)
       const groups = whole.split(thousands)

@@ -51,7 +51,10 @@ const timeframe = z
 const columnName = z.string().min(1)
 const columns = z
   .object({
-    time: columnName.optional(),
+    time: z
+      .union([columnName, z.array(columnName).min(2)])
+      .optional()
+      .describe('a list: of columns that together are the time, such as a day and a clock'),
     open: columnName.optional(),
     high: columnName.optional(),
     low: columnName.optional(),
@@ -127,6 +130,19 @@ const isZone = (zone: string): boolean => {
   }
 }
 
+const isEncoding = (label: string): boolean => {
+  try {
+    return label === 'auto' || Boolean(new TextDecoder(label))
+  } catch {
+    return false
+  }
+}
+
+const sign = z.string().regex(/^[\t\x20-\x7e]$/, 'one ASCII character')
+
+export const FILE_FORMATS = ['csv', 'json', 'jsonl', 'parquet', 'avro', 'arrow'] as const
+export type FileFormatName = (typeof FILE_FORMATS)[number]
+
 export const fileSource = z
   .strictObject({
     kind: z.literal('file'),
@@ -137,7 +153,8 @@ export const fileSource = z
       .max(10_000)
       .optional()
       .describe('read in this order, as if they were one file'),
-    format: z.enum(['csv', 'parquet']).optional().describe('default: by the name of the file'),
+    format: z.enum(FILE_FORMATS).optional().describe('default: by the name of the file'),
+    records: z.string().min(1).optional().describe('json: where the list of rows is, such as data.candles'),
     columns: columns.default({}).describe('ours to theirs; a column that has a common name needs no entry'),
     keep: z
       .array(
@@ -157,11 +174,28 @@ export const fileSource = z
       .refine(isZone, 'a time zone such as America/New_York')
       .optional()
       .describe('of times without an offset; default UTC'),
+    ambiguous: z
+      .enum(['refuse', 'earlier', 'later', 'in_order'])
+      .default('refuse')
+      .describe(
+        'a clock that `zone` shows twice in autumn; in_order: the first time it is the earlier instant, then the later',
+      ),
+    dates: z.enum(['ymd', 'dmy', 'mdy']).default('ymd').describe('order of day, month and year in dates that are text'),
     header: z
       .union([z.boolean(), z.array(columnName).min(1)])
       .default(true)
       .describe('false: the columns are time, open, high, low, close, volume; a list: these'),
-    delimiter: z.string().length(1).default(','),
+    delimiter: z
+      .union([z.literal('auto'), sign])
+      .default(',')
+      .describe('auto: the one of , ; tab | that splits the header most'),
+    encoding: z
+      .string()
+      .refine(isEncoding, 'auto, or an encoding such as windows-1252')
+      .default('auto')
+      .describe('auto: by the byte order mark, else UTF-8'),
+    comment: sign.optional().describe('with which a line begins that is no row'),
+    skip_lines: z.int().min(0).max(1_000_000).default(0).describe('lines before the header'),
     decimal: z.enum(['.', ',']).default('.'),
     thousands: z.enum([',', '.', ' ', "'", '_']).optional(),
   })

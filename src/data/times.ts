@@ -13,6 +13,8 @@ export interface TimeRules {
   unit: 'auto' | Unit
   /** Of times without an offset; UTC where there is none. */
   zone?: string
+  /** What a time is that the zone shows twice; in_order: the earlier instant when a series comes to it first, then the later. */
+  ambiguous?: 'refuse' | 'earlier' | 'later' | 'in_order'
   now: number
 }
 
@@ -33,10 +35,13 @@ interface Seen {
   time: string
 }
 
-export function timeSettler({ unit, zone, now }: TimeRules): TimeSettler {
+export function timeSettler({ unit, zone, ambiguous = 'refuse', now }: TimeRules): TimeSettler {
   const local = zone === undefined ? undefined : localTimes(zone)
   const units = new Map<number, Map<Unit, Seen>>()
+  /** Of each series the ambiguous times that it has shown. */
+  const shown = new Map<string, Set<number>>()
   let naive = 0
+  let settled = 0
 
   function settleColumn(rows: Rows, column: number): void {
     const time = rows.values[column] as Float64Array
@@ -53,7 +58,7 @@ export function timeSettler({ unit, zone, now }: TimeRules): TimeSettler {
         if (epoch !== 's' && Math.abs(value) < NEAR_EPOCH) value = Number.NaN
       } else if (kinds[row] === KIND.naive) {
         naive++
-        if (local) value = certainTime(rows, row, column, local(value))
+        if (local) value = instantOf(rows, row, column, value, local(value))
       }
       time[row] = value
       if (!(value >= EARLIEST && value < LATEST)) refuse(rows, row, 'OUT_OF_RANGE', column)
@@ -61,23 +66,40 @@ export function timeSettler({ unit, zone, now }: TimeRules): TimeSettler {
     }
   }
 
+  /** A wall clock that shows the same time twice, or never, tells no instant; nothing is guessed. */
+  function instantOf(rows: Rows, row: number, column: number, wall: number, instants: number[]): number {
+    if (instants.length === 1) return instants[0]
+    if (instants.length && ambiguous !== 'refuse') {
+      settled++
+      const later = ambiguous === 'in_order' ? wasShown(rows, row, column, wall) : ambiguous === 'later'
+      return later ? Math.max(...instants) : Math.min(...instants)
+    }
+    refuse(rows, row, instants.length ? 'AMBIGUOUS_LOCAL_TIME' : 'NONEXISTENT_LOCAL_TIME', column)
+    return Number.NaN
+  }
+
+  function wasShown(rows: Rows, row: number, column: number, wall: number): boolean {
+    const symbol = rows.layout.symbol < 0 ? '' : rows.values[rows.layout.symbol][row]
+    const key = `${column} ${symbol}`
+    const times = shown.get(key) ?? new Set()
+    shown.set(key, times)
+    return times.size === times.add(wall).size
+  }
+
   return {
     settle(rows) {
       for (const [column, kinds] of rows.kinds.entries()) if (kinds) settleColumn(rows, column)
     },
     warnings() {
+      if (settled) {
+        const message = `${settled} times that ${zone} shows twice were taken as ambiguous: ${ambiguous} says`
+        return [{ code: 'AMBIGUOUS_LOCAL_TIME', message, count: settled }]
+      }
       if (!naive || zone !== undefined) return []
       const message = `${naive} times have no offset and were taken as UTC (zone: says otherwise)`
       return [{ code: 'NAIVE_TIME', message, count: naive }]
     },
   }
-}
-
-/** A wall clock that shows the same time twice, or never, tells no instant; nothing is guessed. */
-function certainTime(rows: Rows, row: number, column: number, instants: number[]): number {
-  if (instants.length === 1) return instants[0]
-  refuse(rows, row, instants.length ? 'AMBIGUOUS_LOCAL_TIME' : 'NONEXISTENT_LOCAL_TIME', column)
-  return Number.NaN
 }
 
 /** The one unit that the epoch numbers speak for, those of earlier blocks included; undefined where none does. */

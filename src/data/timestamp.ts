@@ -37,7 +37,7 @@ export function epochTimes(values: Float64Array): Float64Array | undefined {
 
 /**
  * Reads a time cell: YYYY-MM-DD (also with / or .), then optionally T or a space, HH:MM[:SS[.fraction]] and Z, UTC or an offset;
- * YYYYMMDD[ HHMMSS]; or an epoch number. Day-first and month-first dates are ambiguous and never guessed.
+ * YYYYMMDD[ HHMMSS]; or an epoch number. Which of two numbers before a year is the day is never guessed.
  */
 export function readTime(bytes: Buffer, from: number, to: number, readNumber: NumberReader, cell: TimeCell): void {
   while (from < to && bytes[from] === 32) from++
@@ -49,6 +49,24 @@ export function readTime(bytes: Buffer, from: number, to: number, readNumber: Nu
   else {
     cell.value = readNumber(bytes, from, to)
     cell.kind = Number.isNaN(cell.value) ? KIND.invalid : KIND.epoch
+  }
+}
+
+/** Of day, month and year in dates that are text. */
+export type DateOrder = 'ymd' | 'dmy' | 'mdy'
+export type TimeReader = (bytes: Buffer, from: number, to: number, cell: TimeCell) => void
+
+const YEAR_LAST = /^\s*(\d\d?)([./-])(\d\d?)\2(\d{4})(?!\d)/
+
+/** `readTime`, also for dates that end in their year; then one that begins with it is read all the same. */
+export function timeReader(readNumber: NumberReader, dates: DateOrder = 'ymd'): TimeReader {
+  if (dates === 'ymd') return (bytes, from, to, cell) => readTime(bytes, from, to, readNumber, cell)
+  return (bytes, from, to, cell) => {
+    const text = bytes.toString('latin1', from, to).replace(YEAR_LAST, (_, a, __, b, year) => {
+      const [day, month] = dates === 'dmy' ? [a, b] : [b, a]
+      return `${year}-${month.padStart(2, '0')}-${day.padStart(2, '0')}`
+    })
+    readTime(Buffer.from(text, 'latin1'), 0, text.length, readNumber, cell)
   }
 }
 
@@ -111,7 +129,7 @@ function readClock(bytes: Buffer, from: number, to: number, gap: number, cell: T
   else readOffset(bytes.toString('latin1', at, to), cell)
 }
 
-const OFFSET = /^([+-])(\d\d):?(\d\d)?$/
+const OFFSET = /^(?:UTC|GMT)?([+-])(\d\d):?(\d\d)?$/
 
 function readOffset(text: string, cell: TimeCell): void {
   const zone = text.trim().toUpperCase()

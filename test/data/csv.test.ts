@@ -16,7 +16,7 @@ async function scan(path: string, delimiter = ','): Promise<Seen[]> {
     const fields = Array.from({ length: record.fields }, (_, i) => fieldText(record, i))
     seen.push({ line: record.line, fields, broken: record.broken })
   }
-  for await (const _ of scanCsv(path, delimiter, visit));
+  for await (const _ of scanCsv(path, { delimiter }, visit));
   return seen
 }
 const scanText = (text: string | Uint8Array, delimiter?: string) => scan(given(testContext(), 'x.csv', text), delimiter)

@@ -21,15 +21,16 @@ interface Facts {
 const facts: [string, Facts][] = haveShared
   ? Object.entries(JSON.parse(readFileSync(shared('integrity.json'), 'utf8')))
   : []
-const READABLE = /\.(csv|parquet)$/
 const BID = { open: 'bid_open', high: 'bid_high', low: 'bid_low', close: 'bid_close', volume: null }
-const FRAME: Record<number, string> = { 86400000: '1d', 3600000: '1h', 60000: '1m' }
+const FRAME: Record<number, string> = { 86400000: '1d', 3600000: '1h', 300000: '5m', 60000: '1m' }
 const context = { signal: new AbortController().signal, now: () => NOW }
 
 describeShared('real candles', () => {
-  it.each(facts.filter(([file]) => READABLE.test(file)))('%s', async (file, want) => {
+  it.each(facts)('%s', async (file, want) => {
     const columns = /oanda|fxcm/.test(file) ? BID : {}
-    const { table, timeframe, counts } = await examine(dataOf({ kind: 'file', path: shared(file), columns }), context)
+    const header = !file.endsWith('.json')
+    const source = { kind: 'file' as const, path: shared(file), columns, header }
+    const { table, timeframe, counts } = await examine(dataOf(source), context)
     const time = numbers(table, 'time')
     expect([time[0], time[table.rows - 1]]).toEqual([Date.parse(want.first), Date.parse(want.last)])
     expect(counts).toMatchObject({ read: want.rows, accepted: want.rows, duplicates: want.duplicate_ts })

@@ -17,8 +17,12 @@ describe('the data section', () => {
         columns: {},
         keep: [],
         unit: 'auto',
+        ambiguous: 'refuse',
+        dates: 'ymd',
         header: true,
         delimiter: ',',
+        encoding: 'auto',
+        skip_lines: 0,
         decimal: '.',
       },
     })
@@ -39,6 +43,9 @@ describe('the data section', () => {
     expect(file({ paths: ['y.csv'] })).toEqual([expect.stringContaining('path or paths')])
     expect(file({ path: undefined })).toEqual([expect.stringContaining('path or paths')])
     expect(file({ zone: 'Mars/Base' })).toEqual([expect.stringContaining('time zone')])
+    expect(file({ encoding: 'utf-9' })).toEqual([expect.stringContaining('windows-1252')])
+    expect(file({ delimiter: '§' })).toHaveLength(1)
+    expect(file({ columns: { time: ['date', 'time'] }, delimiter: 'auto' })).toBeUndefined()
     expect(file({ decimal: ',', thousands: ',' })).toEqual([expect.stringContaining('must differ')])
     expect(file({ colums: {} })).toEqual([expect.stringContaining('colums')])
     expect(problems({ source: { kind: 'simulated', bars: 100, signal: { strength: 2 } } })).toHaveLength(1)

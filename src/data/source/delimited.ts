@@ -1,18 +1,18 @@
 // Rows from a CSV file: which cell is which, and what is wrong with a record.
 import { dataError } from '../../base/errors.ts'
-import type { ColumnType } from '../../base/table.ts'
 import type { CellReader } from '../cells.ts'
-import { type CsvRecord, cutCsv, fieldText, scanCsv } from '../csv.ts'
-import type { FileReader } from '../format.ts'
+import { type CsvFormat, type CsvRecord, fieldText, scanCsv } from '../csv.ts'
+import type { FileFormat, FileReader } from '../format.ts'
+import { typeFinder } from '../infer.ts'
 import type { Placed } from '../layout.ts'
-import { isNull, numberReader } from '../number.ts'
-import { addRow, BLOCK_ROWS, emptyRows, type Place, type Rows, refuse } from '../rows.ts'
+import { addRow, BLOCK_ROWS, emptyRows, type Rows, refuse } from '../rows.ts'
 import { CANDLE_COLUMNS, type FileSource, VALUE_COLUMNS } from '../schema.ts'
-import { KIND, readTime, type TimeCell } from '../timestamp.ts'
+import { cutText } from '../text.ts'
 
-/** Errors: EMPTY_INPUT, DELIMITER, ENCODING, and those of csv.ts and header.ts. */
-export const readDelimited: FileReader = async function* (path, file, { config, placer, cells, capacity, signal }) {
-  const types = placer.open ? await columnTypes(path, config, signal) : undefined
+/** Errors: EMPTY_INPUT, DELIMITER, ENCODING, and those of text.ts and header.ts. */
+const readDelimited: FileReader = async function* (path, file, { config, placer, cells, capacity, signal }) {
+  const format = await csvFormat(path, config)
+  const types = placer.open ? await columnTypes(path, config, format, signal) : undefined
   const names = headerNames(config)
   let width = config.header === false ? 0 : (names?.length ?? 0)
   let rows: Rows | undefined
@@ -26,11 +26,11 @@ export const readDelimited: FileReader = async function* (path, file, { config, 
   if (names) begin(names)
   const visit = (record: CsvRecord) => {
     if (add) return add(rows!, record, (width ||= record.fields))
-    const header = headerOf(record, config, path)
+    const header = headerOf(record, format, path)
     width = header.length
     begin(header)
   }
-  for await (const _ of scanCsv(path, config.delimiter, visit, signal)) {
+  for await (const _ of scanCsv(path, format, visit, signal)) {
     if (!rows || rows.count < BLOCK_ROWS) continue
     yield rows
     rows = emptyRows(placed!.layout, capacity)
@@ -39,7 +39,10 @@ export const readDelimited: FileReader = async function* (path, file, { config, 
   if (rows!.count) yield rows!
 }
 
-export const delimitedText = (path: string, places: Place[]): Promise<string[]> => cutCsv(path, places)
+export const delimited: FileFormat = {
+  read: readDelimited,
+  text: (path, places, { config }) => cutText(path, places, config.encoding),
+}
 
 /** Column names of a file that has no header line; undefined where the first record has them. */
 function headerNames({ header }: FileSource): string[] | undefined {
@@ -47,13 +50,13 @@ function headerNames({ header }: FileSource): string[] | undefined {
   return header === false ? CANDLE_COLUMNS.slice(0, 1 + VALUE_COLUMNS.length) : header
 }
 
-function headerOf(record: CsvRecord, { delimiter }: FileSource, path: string): string[] {
+function headerOf(record: CsvRecord, { delimiter }: CsvFormat, path: string): string[] {
   const header = Array.from({ length: record.fields }, (_, i) => fieldText(record, i))
   if (header.some(name => name.includes('\uFFFD')))
     throw dataError('ENCODING', `the header of ${path} is no UTF-8`, {
       next: 'encoding: windows-1252 (or another), or save the file as UTF-8',
     })
-  const other = [',', ';', '\t', '|'].find(sign => sign !== delimiter && header[0].includes(sign))
+  const other = SIGNS.find(sign => sign !== delimiter && header[0].includes(sign))
   if (header.length === 1 && other)
     throw dataError(
       'DELIMITER',
@@ -66,9 +69,10 @@ function headerOf(record: CsvRecord, { delimiter }: FileSource, path: string): s
 }
 
 /** A function that appends a record to rows: cells into columns, and a fault where they cannot be. */
-function rowReader({ layout, places }: Placed, cells: CellReader, file: number) {
-  const last = Math.max(...places)
+function rowReader({ layout, places, parts }: Placed, cells: CellReader, file: number) {
+  const last = Math.max(...places, ...parts)
   const columns = layout.columns.length
+  const joined = parts.length ? layout.columns.findIndex(({ name }) => name === 'time') : -1
   const texts = layout.columns.flatMap(({ type }, i) => (type === 'string' ? [i] : []))
 
   function readCells(rows: Rows, record: CsvRecord, row: number): void {
@@ -76,7 +80,10 @@ function rowReader({ layout, places }: Placed, cells: CellReader, file: number) 
     for (let i = 0; i < columns; i++) {
       const place = places[i]
       if (place < 0) cells.absent(rows, row, i)
-      else if (layout.columns[i].type === 'string' && record.quoted) {
+      else if (i === joined) {
+        const whole = Buffer.from(parts.map(part => fieldText(record, part)).join(' '))
+        cells.text(rows, row, i, whole, 0, whole.length)
+      } else if (layout.columns[i].type === 'string' && record.quoted) {
         const unquoted = Buffer.from(fieldText(record, place))
         cells.text(rows, row, i, unquoted, 0, unquoted.length)
       } else cells.text(rows, row, i, bytes, starts[place], ends[place])
@@ -96,30 +103,40 @@ function rowReader({ layout, places }: Placed, cells: CellReader, file: number) 
   }
 }
 
-/** The type that every value of a column has; a column without values holds numbers. A first reading of the file. */
-async function columnTypes(path: string, config: FileSource, signal?: AbortSignal): Promise<ColumnType[]> {
-  const readNumber = numberReader({ decimal: config.decimal, thousands: config.thousands ?? null })
-  const cell: TimeCell = { value: Number.NaN, kind: KIND.invalid }
-  const types: (ColumnType | undefined)[] = []
+/** A first reading of the file, for the types of its columns. */
+async function columnTypes(path: string, config: FileSource, format: CsvFormat, signal: AbortSignal) {
+  const finder = typeFinder(config)
   let waiting = config.header === true
-
-  function typeOf({ bytes, starts, ends }: CsvRecord, i: number): ColumnType | undefined {
-    if (!Number.isNaN(readNumber(bytes, starts[i], ends[i]))) return 'number'
-    if (isNull(bytes.toString('utf8', starts[i], ends[i]))) return undefined
-    readTime(bytes, starts[i], ends[i], readNumber, cell)
-    return cell.kind === KIND.invalid ? 'string' : 'time'
-  }
-
-  const visit = (record: CsvRecord) => {
+  let columns = 0
+  const visit = ({ broken, fields, bytes, starts, ends }: CsvRecord) => {
     if (waiting) waiting = false
-    else if (!record.broken) {
-      types.length = Math.max(types.length, record.fields)
-      for (let i = 0; i < record.fields; i++) {
-        const type = types[i] === 'string' ? 'string' : typeOf(record, i)
-        if (type) types[i] = types[i] === undefined || types[i] === type ? type : 'string'
-      }
+    else if (!broken) {
+      columns = Math.max(columns, fields)
+      for (let i = 0; i < fields; i++) finder.text(i, bytes, starts[i], ends[i])
     }
   }
-  for await (const _ of scanCsv(path, config.delimiter, visit, signal)) signal?.throwIfAborted()
-  return Array.from(types, type => type ?? 'number')
+  for await (const _ of scanCsv(path, format, visit, signal)) signal.throwIfAborted()
+  return finder.types(columns)
+}
+
+const SIGNS = [',', ';', '\t', '|']
+
+/** As the config says; of `auto` the sign that the first record has most of. */
+async function csvFormat(path: string, { delimiter, ...config }: FileSource): Promise<CsvFormat> {
+  if (delimiter !== 'auto') return { ...config, delimiter }
+  let [best, most] = [',', 1]
+  for (const sign of SIGNS) {
+    const fields = await firstFields(path, { ...config, delimiter: sign })
+    if (fields > most) [best, most] = [sign, fields]
+  }
+  return { ...config, delimiter: best }
+}
+
+async function firstFields(path: string, format: CsvFormat): Promise<number> {
+  let fields = 0
+  const visit = (record: CsvRecord) => {
+    fields ||= record.fields
+  }
+  for await (const _ of scanCsv(path, format, visit)) if (fields) break
+  return fields
 }

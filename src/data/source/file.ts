@@ -3,18 +3,19 @@ import { statSync } from 'node:fs'
 import { fileDigests } from '../../base/blobs.ts'
 import { dataError } from '../../base/errors.ts'
 import { cellReader } from '../cells.ts'
-import type { FileFormat } from '../format.ts'
+import { type FileFormat, formatOf } from '../format.ts'
 import { placer } from '../layout.ts'
 import { BLOCK_ROWS, type Place, type Rows, type Source, type SourceContext, type Warning } from '../rows.ts'
-import type { DataSchema, FileSource } from '../schema.ts'
+import type { DataSchema, FileFormatName, FileSource } from '../schema.ts'
 import { timeSettler } from '../times.ts'
-import { delimitedText, readDelimited } from './delimited.ts'
-import { readStored, storedText } from './stored.ts'
+import { arrow } from './arrow.ts'
+import { avro } from './avro.ts'
+import { delimited } from './delimited.ts'
+import { json } from './json.ts'
+import { jsonl } from './jsonl.ts'
+import { stored } from './stored.ts'
 
-const FORMATS: Record<NonNullable<FileSource['format']>, FileFormat> = {
-  csv: { name: /\.(csv|txt|tsv)(\.gz)?$/i, read: readDelimited, text: delimitedText },
-  parquet: { name: /\.(parquet|pq)$/i, read: readStored, text: storedText },
-}
+const FORMATS: Record<FileFormatName, FileFormat> = { csv: delimited, json, jsonl, parquet: stored, avro, arrow }
 
 /** Reads every file of the source, in order. Errors name the file: FORMAT, EMPTY_INPUT, CORRUPT_FILE, ENCODING, DELIMITER, and header.ts's. */
 export function readFileSource(
@@ -23,10 +24,10 @@ export function readFileSource(
   { signal, now }: SourceContext,
 ): Source {
   const paths = config.paths ?? [config.path as string]
-  const settler = timeSettler({ unit: config.unit, zone: config.zone, now: now() })
+  const settler = timeSettler({ ...config, now: now() })
   const warnings: Warning[] = []
   const place = placer(schema, config.columns, config.keep)
-  const cells = cellReader({ decimal: config.decimal, thousands: config.thousands ?? null })
+  const cells = cellReader(config)
 
   async function* blocks(): AsyncGenerator<Rows> {
     let count = 0
@@ -49,7 +50,7 @@ export function readFileSource(
     const texts: string[] = []
     for (const [file, path] of paths.entries()) {
       const wanted = places.filter(place => place.file === file)
-      if (wanted.length) texts.push(...(await FORMATS[formatOf(path, config)].text(path, wanted, signal)))
+      if (wanted.length) texts.push(...(await FORMATS[formatOf(path, config)].text(path, wanted, { config, signal })))
     }
     return texts
   }
@@ -71,16 +72,4 @@ const MOST_AT_FIRST = BLOCK_ROWS + (1 << 16)
 function likelyRows(path: string): number {
   const bytes = statSync(path, { throwIfNoEntry: false })?.size ?? 0
   return Math.min(MOST_AT_FIRST, Math.max(1024, Math.ceil(bytes / BYTES_PER_ROW)))
-}
-
-export type Format = keyof typeof FORMATS
-
-/** The format of a file by its name, unless the config says it. FORMAT is an error of the data where a file is read. */
-export function formatOf(path: string, { format }: { format?: Format } = {}, refuse = dataError): Format {
-  if (format) return format
-  const found = (Object.keys(FORMATS) as Format[]).find(name => FORMATS[name].name.test(path))
-  if (found) return found
-  throw refuse('FORMAT', `${path} is of none of the formats ${Object.keys(FORMATS).join(', ')}`, {
-    next: 'name it .csv (.csv.gz) or .parquet; a config can say format: csv or parquet instead',
-  })
 }

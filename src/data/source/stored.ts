@@ -1,14 +1,14 @@
 // Rows from a Parquet file: its columns have types already, so that only times and texts are read.
 import { dataError } from '../../base/errors.ts'
 import type { CellReader } from '../cells.ts'
-import type { FileReader } from '../format.ts'
+import type { FileFormat, FileReader } from '../format.ts'
 import type { LayoutColumn, Placed } from '../layout.ts'
 import { type ChunkColumn, COLUMN_TYPES, type StoredColumn, scanParquet } from '../parquet.ts'
 import { addRow, BLOCK_ROWS, emptyRows, type Place, type Rows } from '../rows.ts'
 import { KIND } from '../timestamp.ts'
 
 /** Errors: TYPE_MISMATCH, and those of parquet.ts and header.ts. */
-export const readStored: FileReader = async function* (path, file, { placer, cells, capacity, signal }) {
+const readStored: FileReader = async function* (path, file, { placer, cells, capacity, signal }) {
   let rows: Rows | undefined
   let placed: Placed | undefined
   const plan = (stored: StoredColumn[]) => {
@@ -76,7 +76,7 @@ function kindOf({ type, stored }: StoredColumn): number | undefined {
 }
 
 /** The rows of these places, as the file's values with commas. */
-export async function storedText(path: string, places: Place[], signal?: AbortSignal): Promise<string[]> {
+async function storedText(path: string, places: Place[], signal?: AbortSignal): Promise<string[]> {
   const texts: string[] = []
   const visit = (chunk: ChunkColumn[], count: number) => {
     for (let i = 0; i < count; i++) texts.push(chunk.map(values => values[i] ?? '').join(','))
@@ -86,4 +86,9 @@ export async function storedText(path: string, places: Place[], signal?: AbortSi
   for await (const _ of scanParquet(path, plan, { signal, rows: places.map(({ line }) => line - 1) }))
     signal?.throwIfAborted()
   return texts
+}
+
+export const stored: FileFormat = {
+  read: readStored,
+  text: (path, places, { signal }) => storedText(path, places, signal),
 }

@@ -1,0 +1,136 @@
+// The frame of an Arrow IPC file: its messages one by one, each held to the lengths that it claims. Knows no columns.
+// apache-arrow believes every length, so that one damaged byte costs rows in silence, or all memory.
+import { type FileHandle, open } from 'node:fs/promises'
+
+const MAGIC = 'ARROW1'
+/** Before the first message: the magic, padded. */
+const START = 8
+/** After the footer: its length and the magic. */
+const TAIL = 4 + MAGIC.length
+const LARGEST_MESSAGE = 1 << 30
+const HEADER = { schema: 1, dictionary: 2, batch: 3 } as const
+
+/** The bytes of each message in turn, as a stream has them. Throws an Error where the file is no whole Arrow file. */
+export async function* messages(path: string): AsyncGenerator<Uint8Array> {
+  const file = await open(path)
+  try {
+    const { size } = await file.stat()
+    const footer = await readFooter(file, size)
+    let batches = 0
+    for (let at = START; ; ) {
+      const { meta, total } = await readMeta(file, at, footer.at)
+      if (!meta) break
+      const { kind, body } = checkMessage(meta)
+      if (kind === HEADER.batch) batches++
+      if (!(body >= 0 && at + total + body <= footer.at)) throw new Error('a message is cut')
+      yield await readBytes(file, at, total + body)
+      at += total + body
+    }
+    if (batches !== footer.batches)
+      throw new Error(`it has ${batches} batches of rows, and should have ${footer.batches}`)
+  } finally {
+    await file.close()
+  }
+}
+
+async function readFooter(file: FileHandle, size: number): Promise<{ at: number; batches: number }> {
+  const head = (await readBytes(file, 0, Math.min(size, MAGIC.length))).toString('latin1')
+  if (head.startsWith('FEA1'))
+    throw new Error('it is Feather of version 1; write_feather(..., version=2) writes the other')
+  if (head !== MAGIC) throw new Error(`it does not begin with ${MAGIC}`)
+  const tail = size < START + TAIL ? Buffer.alloc(TAIL) : await readBytes(file, size - TAIL, TAIL)
+  if (tail.toString('latin1', 4) !== MAGIC) throw new Error(`it does not end with ${MAGIC}`)
+  const length = tail.readInt32LE(0)
+  const at = size - TAIL - length
+  if (length <= 0 || at < START) throw new Error('its footer is cut')
+  const footer = rootOf(await readBytes(file, at, length))
+  checkSchema(footer.table(1))
+  return { at, batches: footer.vector(3, 24).length }
+}
+
+/** The metadata of the message at `at`, and how far its body is from there; none at the end. */
+async function readMeta(file: FileHandle, at: number, end: number): Promise<{ meta?: Buffer; total: number }> {
+  if (at + 8 > end) throw new Error('its messages do not end')
+  const prefix = await readBytes(file, at, 8)
+  if (prefix.readUInt32LE(0) !== 0xffffffff) throw new Error('a message does not begin where it should')
+  const length = prefix.readInt32LE(4)
+  if (length === 0) return { total: 8 }
+  if (length < 0 || at + 8 + length > end) throw new Error('a message is cut')
+  return { meta: await readBytes(file, at + 8, length), total: 8 + length }
+}
+
+async function readBytes(file: FileHandle, at: number, size: number): Promise<Buffer> {
+  if (size > LARGEST_MESSAGE) throw new Error(`a message of ${size} bytes`)
+  const bytes = Buffer.alloc(size)
+  const { bytesRead } = await file.read(bytes, 0, size, at)
+  if (bytesRead < size) throw new Error('it is cut')
+  return bytes
+}
+
+function checkMessage(meta: Buffer): { kind: number; body: number } {
+  const message = rootOf(meta)
+  const kind = message.byte(1)
+  const header = message.table(2)
+  if (kind === HEADER.schema) checkSchema(header)
+  else if (kind === HEADER.batch) checkBatch(header)
+  else if (kind === HEADER.dictionary) checkBatch(header.table(1))
+  else throw new Error(`a message of kind ${kind}`)
+  return { kind, body: message.long(3) }
+}
+
+function checkSchema(schema: Table): void {
+  schema.tables(2)
+  for (const field of schema.tables(1)) checkField(field, 0)
+}
+
+function checkField(field: Table, depth: number): void {
+  if (depth > 16) throw new Error('columns within columns without end')
+  field.tables(6)
+  for (const child of field.tables(5)) checkField(child, depth + 1)
+}
+
+function checkBatch(batch: Table): void {
+  batch.vector(1, 16)
+  batch.vector(2, 16)
+  batch.vector(4, 8)
+}
+
+/** A FlatBuffers table: fields by their slot, an absent one is 0 or empty. */
+interface Table {
+  byte(slot: number): number
+  long(slot: number): number
+  table(slot: number): Table
+  tables(slot: number): Table[]
+  /** Of elements of so many bytes. */
+  vector(slot: number, size: number): { at: number; length: number }
+}
+
+const rootOf = (bytes: Buffer): Table => tableAt(bytes, bytes.readUInt32LE(0))
+
+/** Buffer's readers throw where they would leave the bytes. */
+function tableAt(bytes: Buffer, at: number): Table {
+  const slots = at - bytes.readInt32LE(at)
+  const known = bytes.readUInt16LE(slots)
+  const place = (slot: number): number => {
+    const offset = 4 + 2 * slot < known ? bytes.readUInt16LE(slots + 4 + 2 * slot) : 0
+    return offset && at + offset
+  }
+  const target = (place: number): number => place + bytes.readUInt32LE(place)
+  function vector(slot: number, size: number) {
+    const start = place(slot)
+    if (!start) return { at: 0, length: 0 }
+    const length = bytes.readUInt32LE(target(start))
+    if (target(start) + 4 + length * size > bytes.length) throw new Error('a list is longer than its message')
+    return { at: target(start) + 4, length }
+  }
+  return {
+    byte: slot => (place(slot) ? bytes.readUInt8(place(slot)) : 0),
+    long: slot => (place(slot) ? Number(bytes.readBigInt64LE(place(slot))) : 0),
+    table: slot => tableAt(bytes, target(place(slot))),
+    tables: slot => {
+      const { at, length } = vector(slot, 4)
+      return Array.from({ length }, (_, i) => tableAt(bytes, target(at + 4 * i)))
+    },
+    vector,
+  }
+}
