@@ -68,6 +68,8 @@ function smallestConfigs(): Record<string, unknown>[] {
   const data = [
     'source: { kind: file, path: prices.csv }, schema: [{ name: a }]',
     'source: { kind: simulated, bars: 500 }',
+    'source: { kind: feargreed }',
+    'source: { kind: http, url: "https://example.com", paging: { kind: page } }',
     'source: { kind: binance, symbols: [BTCUSDT], start: 2024-01-01 }, timeframe: 1h',
   ]
   return data.map(section => {

@@ -278,6 +278,15 @@ export function comeAgain(answer: Answer, now: number): Again | undefined {
   return { again: `status ${status}`, wait: retryAfter(answer, now), ...(status === 429 && { code: 'RATE_LIMITED' }) }
 }
 
+/** An answer that is no success and that another try will not change. */
+export function statusError({ status }: Answer, url: string): SluiceError {
+  const next =
+    status === 401 || status === 403
+      ? `does it need a key? headers: {Authorization: "Bearer \${NAME}"} takes it from the environment`
+      : undefined
+  return dataError('HTTP_STATUS', `${url} answers with status ${status}`, { next })
+}
+
 export const isSuccess = ({ status }: Pick<Answer, 'status'>): boolean => status >= 200 && status < 300
 
 /** The JSON of a body; undefined where it is none, or cut off. */

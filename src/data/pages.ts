@@ -1,5 +1,6 @@
 // The answers of a server on disk while they become a table: what a killed download goes on from, and where the text of a refused row is looked up.
-import { mkdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { sha256, writeAtomic } from '../base/blobs.ts'
@@ -11,7 +12,8 @@ export interface Pages {
   left(key: string): string | undefined
   /** `final`: it can not change any more. */
   keep(key: string, text: string, final: boolean): void
-  /** A page of this ingest. */
+  /** The file of a page of this ingest, and what it says. */
+  path(key: string): string
   text(key: string): string
   clear(): void
 }
@@ -19,27 +21,22 @@ export interface Pages {
 /** A page that is older was left by somebody who gave up. */
 const KEPT_MS = 86_400_000
 
-/** Of a source with this config, below `folder`; without one they are in memory. */
-export function openPages(config: object, { downloads: folder, now }: { downloads?: string; now(): number }): Pages {
-  if (folder === undefined) {
-    const pages = new Map<string, string>()
-    const left = () => undefined
-    return { left, keep: (key, text) => pages.set(key, text), text: key => pages.get(key)!, clear: () => pages.clear() }
-  }
-  const own = join(folder, jsonDigest(config))
-  const pathOf = (key: string, final: boolean) => join(own, `${sha256(key)}${final ? '' : '.open'}.gz`)
+/** Of a source with this config, each a gzipped file below `downloads`. */
+export function openPages(config: object, { downloads, now }: { downloads?: string; now(): number }): Pages {
+  const own = downloads === undefined ? mkdtempSync(join(tmpdir(), 'sluice-')) : join(downloads, jsonDigest(config))
+  const finalPath = (key: string) => join(own, `${sha256(key)}.gz`)
+  const openPath = (key: string) => join(own, `${sha256(key)}.open.gz`)
+  const isThere = (path: string) => statSync(path, { throwIfNoEntry: false }) !== undefined
+  const pathOf = (key: string) => (isThere(finalPath(key)) ? finalPath(key) : openPath(key))
   const read = (path: string) => gunzipSync(readFileSync(path)).toString('utf8')
-  mkdirSync(own, { recursive: true })
   return {
     left(key) {
-      const age = now() - (statSync(pathOf(key, true), { throwIfNoEntry: false })?.mtimeMs ?? 0)
-      return age < KEPT_MS ? read(pathOf(key, true)) : undefined
+      const written = statSync(finalPath(key), { throwIfNoEntry: false })?.mtimeMs
+      return written !== undefined && now() - written < KEPT_MS ? read(finalPath(key)) : undefined
     },
-    keep: (key, text, final) => writeAtomic(pathOf(key, final), gzipSync(text, { level: 1 })),
-    text(key) {
-      const final = statSync(pathOf(key, true), { throwIfNoEntry: false }) !== undefined
-      return read(pathOf(key, final))
-    },
+    keep: (key, text, final) => writeAtomic(final ? finalPath(key) : openPath(key), gzipSync(text, { level: 1 })),
+    path: pathOf,
+    text: key => read(pathOf(key)),
     clear: () => rmSync(own, { recursive: true, force: true }),
   }
 }

@@ -106,7 +106,7 @@ const tableSchema = z.strictObject({
 })
 
 /** `candles`, or a table of columns: `table`, a list of them, or `{columns, key}`. */
-const dataSchema = z
+export const dataSchema = z
   .union([z.enum(['candles', 'table']), z.array(columnRule).min(1), tableSchema])
   .transform((schema): 'candles' | z.output<typeof tableSchema> =>
     schema === 'candles' ? schema : schema === 'table' ? {} : Array.isArray(schema) ? { columns: schema } : schema,
@@ -277,7 +277,89 @@ const binanceSource = z
     path: ['start'],
   })
 
-export const sourceConfig = z.discriminatedUnion('kind', [fileSource, simulatedSource, binanceSource])
+/** Of sources that ask for one page after another. */
+const { parallel: _, ...oneByOne } = network
+
+const feargreedSource = z.strictObject({
+  kind: z.literal('feargreed'),
+  base_url: baseUrl.default('https://api.alternative.me'),
+  ...oneByOne,
+})
+
+const { kind: _kind, path: _path, paths: _paths, format: _format, ...reading } = fileSource.shape
+/** The keys that say how the content of a file, or of an answer, is read. */
+export const READING_KEYS = Object.keys(reading) as (keyof typeof reading)[]
+
+const paging = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('page'),
+    param: z.string().min(1).default('page'),
+    first: z.int().min(0).default(1),
+  }),
+  z.strictObject({ kind: z.literal('offset'), param: z.string().min(1).default('offset') }),
+  z.strictObject({
+    kind: z.literal('cursor'),
+    param: z.string().min(1).default('cursor'),
+    path: z.string().min(1).describe('where an answer has the next one'),
+  }),
+  z.strictObject({ kind: z.literal('link') }),
+])
+
+const httpSource = z
+  .strictObject({
+    kind: z.literal('http'),
+    url: z
+      .string()
+      .refine(isTemplate, `an http(s) URL, in which \${NAME} is a variable of the environment`)
+      .describe('may hold {from}, {to} and the param of the paging'),
+    format: z.enum(['json', 'jsonl', 'csv']).default('json'),
+    ...reading,
+    headers: z
+      .record(z.string().regex(/^[\w-]+$/, 'the name of a header'), z.string().regex(/^[\t\x20-\x7e]*$/, 'ASCII text'))
+      .default({})
+      .describe(`\${NAME} is a variable of the environment`),
+    paging: paging.optional().describe('default: one answer has all rows'),
+    error: z.string().min(1).default('error').describe('json: where an answer that is none has what went wrong'),
+    start: instant.optional().describe('{from} of the first load'),
+    overlap: timeframe.optional().describe('by how much {from} lies before the newest known row'),
+    time_format: z.enum(['iso', 'date', 's', 'ms']).default('iso').describe('of {from} and {to}'),
+    ...oneByOne,
+  })
+  .refine(({ decimal, thousands }) => decimal !== thousands, {
+    message: 'decimal and thousands must differ',
+    path: ['thousands'],
+  })
+  .refine(({ url, start }) => !url.includes('{from}') || start !== undefined, {
+    message: 'needed, since url has {from}',
+    path: ['start'],
+  })
+  .refine(({ paging, format }) => paging?.kind !== 'cursor' || format === 'json', {
+    message: 'only JSON has a cursor',
+    path: ['paging'],
+  })
+  .superRefine(({ url, paging }, issues) => {
+    const known = ['from', 'to', ...(paging && 'param' in paging ? [paging.param] : [])]
+    const unknown = [...url.matchAll(/(?<!\$)\{(\w+)\}/g)].find(([, name]) => !known.includes(name))
+    if (unknown)
+      issues.addIssue({
+        code: 'custom',
+        path: ['url'],
+        message: `there is no ${unknown[0]}, but {${known.join('}, {')}}`,
+      })
+  })
+
+function isTemplate(url: string): boolean {
+  const plain = url.replaceAll(/\$?\{\w+\}/g, 'x')
+  return /^https?:\/\//.test(plain) && URL.canParse(plain) && !new URL(plain).username && !new URL(plain).password
+}
+
+export const sourceConfig = z.discriminatedUnion('kind', [
+  fileSource,
+  simulatedSource,
+  binanceSource,
+  feargreedSource,
+  httpSource,
+])
 
 export const dataConfig = z
   .strictObject({
@@ -309,4 +391,6 @@ export type DataConfig = z.output<typeof dataConfig> & { table: string }
 export type SourceConfig = z.output<typeof sourceConfig>
 export type FileSource = z.output<typeof fileSource>
 export type BinanceSource = z.output<typeof binanceSource>
+export type FearGreedSource = z.output<typeof feargreedSource>
+export type HttpSource = z.output<typeof httpSource>
 export type SimulatedSource = z.output<typeof simulatedSource>

@@ -2,14 +2,18 @@
 import type { Source, SourceContext } from './rows.ts'
 import type { DataSchema, SourceConfig } from './schema.ts'
 import { readBinance } from './source/binance.ts'
+import { readFearGreed } from './source/feargreed.ts'
 import { readFileSource } from './source/file.ts'
+import { readHttp } from './source/http.ts'
 import { readSimulated } from './source/simulated.ts'
 
 type Read<Config> = (config: Config, schema: DataSchema, context: SourceContext) => Source
 
 const SOURCES: { [Kind in SourceConfig['kind']]: Read<Extract<SourceConfig, { kind: Kind }>> } = {
   binance: readBinance,
+  feargreed: readFearGreed,
   file: readFileSource,
+  http: readHttp,
   simulated: readSimulated,
 }
 
