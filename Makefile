@@ -25,7 +25,7 @@ setup: $(BUILD_STAMP) ## dependencies, the command, and the engine's Python envi
 setup-dev: setup
 	@bin/sluice engine install dev
 
-demo: setup ## two examples and a server: from candles to a prediction over HTTP
+demo: setup ## three examples and a server: from raw data to a prediction over HTTP
 	@node examples/demo.js
 
 test: setup-dev ## every test

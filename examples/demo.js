@@ -1,4 +1,4 @@
-// `make demo`: two runs and a server, by the commands a user would type.
+// `make demo`: three runs and a server, by the commands a user would type.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -64,7 +64,9 @@ heading('1. Daily S&P 500, 2000-2020: 16 models x 10 thresholds')
 await sluice('run', '-c', 'examples/sp500/sluice.yaml')
 heading('2. A simulated series with a planted signal')
 await sluice('run', '-c', 'examples/planted/sluice.yaml')
-heading('3. The champion over HTTP')
+heading('3. A table: three species of penguins')
+await sluice('run', '-c', 'examples/penguins/sluice.yaml')
+heading('4. A champion over HTTP')
 const answered = await askServer('examples/planted/sluice.yaml')
 console.log(`\ndone in ${((Date.now() - began) / 1000).toFixed(0)} s`)
 process.exitCode = answered ? 0 : 1

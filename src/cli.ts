@@ -50,9 +50,9 @@ function buildProgram(): Command {
   }
 
   add(program, 'init', 'writes a working, commented config', 'init')
-    .argument('[preset]', 'market')
+    .argument('[preset]', 'market or tabular')
     .argument('[dir]', 'where to write it')
-    .option('--data <file>', 'a file of candles: its header tells columns, timeframe and bars per year')
+    .option('--data <file>', 'a file of candles, or a table: what it tells goes into the config')
   add(program, 'doctor', 'checks Node, Python, the engine, the store and the disk', 'doctor')
   const config = program.command('config').description('the configuration')
   add(config, 'show', 'the resolved config, with defaults', 'showConfig', { config: true })

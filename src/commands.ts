@@ -56,7 +56,7 @@ export const dataset: Act = (options, caller) =>
     const result = await record('dataset', { config, ...rest }, context, async run => {
       const { dataset } = await prepare(config, run, context)
       const files = options.out ? await writeParts(dataset, resolve(String(options.out)), context) : []
-      const { digest, rows, features, nullable, split, from, to, warnings } = dataset
+      const { digest, rows, features, nullable, split, from, to, timed, warnings } = dataset
       return {
         digest,
         rows,
@@ -64,8 +64,8 @@ export const dataset: Act = (options, caller) =>
         folds: split.folds.length,
         features,
         nullable,
-        from: isoTime(from),
-        to: isoTime(to),
+        from: timed ? isoTime(from) : null,
+        to: timed ? isoTime(to) : null,
         warnings,
         files,
       }
@@ -76,11 +76,11 @@ export const dataset: Act = (options, caller) =>
 export const train: Act = (options, caller) =>
   configured(options, caller, async ({ config, ...rest }, context) => {
     const { prepare, record, trainStage } = await import('./pipeline.ts')
-    const { outOfFold } = await import('./prove/contest.ts')
+    const { measureCandidates } = await import('./prove/contest.ts')
     const result = await record('train', { config, ...rest }, context, async run => {
       const { dataset } = await prepare(config, run, context)
       const trained = await trainStage(dataset, config, run, context)
-      return { candidates: await outOfFold(dataset, trained), seconds: run.stages.at(-1)!.seconds }
+      return { candidates: await measureCandidates(dataset, trained), seconds: run.stages.at(-1)!.seconds }
     })
     return { json: result, text: show.trained(result.candidates) }
   })
@@ -96,10 +96,10 @@ export const audit: Act = (options, caller) =>
   configured(options, caller, async ({ config, ...rest }, context) => {
     const { prepare, record } = await import('./pipeline.ts')
     const { audit } = await import('./prove/audit.ts')
-    const { expandFeatures } = await import('./features/catalog.ts')
     const result = await record('audit', { config, ...rest }, context, async run => {
-      const { table, dataset } = await prepare(config, run, context)
-      const wanted = { features: expandFeatures(config.features), label: config.label }
+      const { table, features, dataset } = await prepare(config, run, context)
+      const { specs, label, market } = features
+      const wanted = { features: specs, label, market }
       return { checks: await audit(table, wanted, dataset, config.seed, context) }
     })
     return {

@@ -7,13 +7,17 @@ import { messageOf, SluiceError, usageError } from './base/errors.ts'
 import { nameOfFile } from './base/name.ts'
 import { nearest } from './base/nearest.ts'
 import { dataConfig, isCandleColumn, nameSchema } from './data/schema.ts'
+import { checkTogether, rowsAre, withDefaults } from './defaults.ts'
 import { expandFeatures, featuresSchema } from './features/catalog.ts'
+import type { Task } from './features/labels.ts'
 import { labelSchema } from './features/labels.ts'
 import { modelsSchema } from './learn/models.ts'
+import { preprocessSchema } from './learn/preprocess.ts'
 import { splitSchema } from './learn/split.ts'
 import { backtestSchema } from './prove/backtest.ts'
 import { gatesSchema } from './prove/gate.ts'
-import { selectSchema, thresholdGrid, thresholdsSchema } from './prove/select.ts'
+import { selectSchema, thresholdsSchema } from './prove/select.ts'
+import { completeTerms, misfits } from './prove/terms.ts'
 import { registrySchema } from './registry/keys.ts'
 import { deploySchema, serveSchema } from './serve/deploy.ts'
 
@@ -27,30 +31,33 @@ const schema = z
       .min(0)
       .max(2 ** 31 - 1)
       .default(42),
-    task: z.enum(['binary']).default('binary'),
+    task: z.enum(['binary', 'multiclass', 'regression']).default('binary'),
     data: dataConfig,
     features: featuresSchema,
     label: labelSchema,
     split: splitSchema.prefault({}),
+    preprocess: preprocessSchema.prefault({}),
     models: modelsSchema,
-    thresholds: thresholdsSchema.prefault({}),
+    thresholds: thresholdsSchema.optional(),
     select: selectSchema.prefault({}),
     backtest: backtestSchema.prefault({}),
-    gates: gatesSchema,
+    gates: gatesSchema.optional(),
     refit: z.enum(['none', 'all']).default('all'),
     deploy: deploySchema.default('auto'),
     registry: registrySchema.prefault({}),
     serve: serveSchema.prefault({}),
   })
   .superRefine((config, issues) => {
-    const lowest = thresholdGrid(config.thresholds)[0]
-    if (config.backtest.mode === 'long_short' && lowest <= 0.5)
-      issues.addIssue({
-        code: 'custom',
-        path: ['thresholds'],
-        message: `under long_short every threshold must exceed 0.5, and ${lowest} does not`,
-      })
+    for (const misfit of misfits(config, scopeOf(config), config.backtest.mode))
+      issues.addIssue({ code: 'custom', ...misfit })
   })
+  .superRefine(checkTogether)
+  .transform(config => ({ ...config, ...completeTerms(config, scopeOf(config)) }))
+
+const scopeOf = (config: { task: Task; data: unknown; label: unknown }) => ({
+  task: config.task,
+  market: rowsAre(config).candles,
+})
 
 type Parsed = z.infer<typeof schema>
 
@@ -83,7 +90,7 @@ export function loadConfig(path: string, overrides: string[] = []): LoadedConfig
       document.errors.map(error => `${place(error.pos[0])}: ${error.message}`),
     )
   for (const override of overrides) applyOverride(document, override)
-  const raw = toPlain(document, path)
+  const raw = withDefaults(toPlain(document, path))
   const parsed = schema.safeParse({ name: nameOfFile(file) ?? 'model', ...raw })
   if (!parsed.success)
     refuse(
@@ -102,7 +109,7 @@ export function loadConfig(path: string, overrides: string[] = []): LoadedConfig
       ),
     )
   const { data } = config
-  if (data.source.kind === 'file') data.source.keep = keptColumns(data.source.keep, config)
+  if (data.source.kind === 'file' && rowsAre(config).candles) data.source.keep = keptColumns(data.source.keep, config)
   return { config: { ...config, data: { ...data, table: data.table ?? config.name } }, file }
 }
 
@@ -147,7 +154,7 @@ function applyOverride(document: Document, override: string): void {
   }
 }
 
-/** With the columns that a feature or the label passes through. */
+/** With the columns that a feature or the label passes through; of a table every column is kept. */
 function keptColumns(keep: string[], { features, label }: Parsed): string[] {
   const named = [...expandFeatures(features), label].flatMap(({ kind, name }: { kind: string; name?: unknown }) =>
     kind === 'column' ? [String(name)] : [],

@@ -1,25 +1,41 @@
-// INIT: a config that runs as it stands, with a comment on every key. With a file of candles it reads what it can from it.
+// INIT: a config that runs as it stands, with a comment on every key. With a file of candles or a table it reads what it can from it.
 import { existsSync } from 'node:fs'
 import { join, relative, resolve } from 'node:path'
 import { writeAtomic } from './base/blobs.ts'
 import { usageError } from './base/errors.ts'
 import { nameOfFile } from './base/name.ts'
-import { numbers } from './base/table.ts'
-import { readCandles } from './data/files.ts'
+import { random } from './base/random.ts'
+import { type Column, numbers, type Table } from './base/table.ts'
+import { readCandles, readColumns, writeTable } from './data/files.ts'
 import { inspectSeries } from './data/series.ts'
+import type { Task } from './features/labels.ts'
 import { periodsPerYear } from './prove/backtest.ts'
 
-const PRESETS = ['market']
+/** Writes the files of a preset beside `sluice.yaml` and gives its text. */
+type Preset = (folder: string, data?: string) => Promise<{ text: string; files: string[] }>
 
-/** Writes `sluice.yaml` into `folder` and gives its path. A file that is there already is left alone (EXISTS). */
+const PRESETS: Record<string, Preset> = {
+  market: async (folder, data) => ({
+    text: marketConfig(data === undefined ? simulated : await inspect(resolve(data), folder)),
+    files: [],
+  }),
+  tabular: async (folder, data) => {
+    const path = data === undefined ? await writeSample(folder) : resolve(data)
+    if (!existsSync(path)) throw usageError('DATA', `there is no file ${path}`)
+    const text = tabularConfig(await readColumns(path), path, folder)
+    return { text, files: data === undefined ? [path] : [] }
+  },
+}
+
+/** Writes `sluice.yaml` into `folder`, and data where a preset has none, and gives their paths. A file that is there already is left alone (EXISTS). */
 export async function initialise(preset: string, folder: string, data?: string): Promise<string[]> {
-  if (!PRESETS.includes(preset))
-    throw usageError('PRESET', `there is no preset ${preset}; there is ${PRESETS.join(', ')}`)
+  if (!Object.hasOwn(PRESETS, preset))
+    throw usageError('PRESET', `there is no preset ${preset}; there are ${Object.keys(PRESETS).join(', ')}`)
   const file = join(folder, 'sluice.yaml')
   if (existsSync(file)) throw usageError('EXISTS', `${file} is there already`, { next: 'another folder, or remove it' })
-  const found = data === undefined ? simulated : await inspect(resolve(data), folder)
-  writeAtomic(file, marketConfig(found))
-  return [file]
+  const { text, files } = await PRESETS[preset](folder, data)
+  writeAtomic(file, text)
+  return [file, ...files]
 }
 
 interface Found {
@@ -110,3 +126,109 @@ gates:                           # all must hold on the test part, or the model 
 refit: all                       # ship the recipe fitted once more on every labelled row
 deploy: auto                     # or manual: register, and promote by hand
 `
+
+/** What a column that is to be predicted is often called; else it is the last one. */
+const LABELS = ['label', 'target', 'class', 'y', 'outcome']
+/** Whole numbers of few values are classes. */
+const FEW = 10
+
+interface Guess {
+  label: string
+  task: Task
+  /** Whether rows have a time, and the label so a horizon. */
+  timed: boolean
+  /** Columns of words that name rows instead of describing them. */
+  names: string[]
+}
+
+function guess({ rows, columns }: Table): Guess {
+  const timed = columns.some(({ name, type }) => name === 'time' && type === 'time')
+  const free = columns.filter(({ name }) => !timed || name !== 'time')
+  const label = free.find(({ name }) => LABELS.includes(name.toLowerCase())) ?? free.at(-1)
+  if (!label) throw usageError('DATA', 'the table has no column to predict')
+  const names = free.filter(column => column !== label && column.type === 'string' && 2 * valuesOf(column).size > rows)
+  return { label: label.name, task: taskOf(label), timed, names: names.map(({ name }) => name) }
+}
+
+const valuesOf = ({ values }: Column) =>
+  new Set<unknown>([...values].filter(value => value !== null && !Number.isNaN(value)))
+
+function taskOf(label: Column): Task {
+  const values = valuesOf(label)
+  if (values.size === 2) return 'binary'
+  const classes = label.type === 'string' || (values.size <= FEW && [...values].every(Number.isInteger))
+  return classes && values.size > 2 ? 'multiclass' : 'regression'
+}
+
+/** A table to begin with: bolts of three makes, of which one is stronger than its size tells. */
+async function writeSample(folder: string): Promise<string> {
+  const path = join(folder, 'bolts.csv')
+  if (existsSync(path)) throw usageError('EXISTS', `${path} is there already`, { next: 'another folder, or remove it' })
+  const rows = 400
+  const { next, normal } = random(7)
+  const length = Float64Array.from({ length: rows }, () => Math.round(400 + 80 * normal()) / 10)
+  const thread = Float64Array.from({ length: rows }, () =>
+    next() < 0.05 ? Number.NaN : Math.round(60 + 10 * normal()) / 10,
+  )
+  const make = Array.from({ length: rows }, () => ['brass', 'iron', 'steel'][Math.floor(3 * next())])
+  const holds = Array.from(thread, (width, row) =>
+    (Number.isNaN(width) ? 6 : width) - 0.05 * length[row] + (make[row] === 'steel' ? 2 : 0) + 0.5 * normal() > 4.7
+      ? 'yes'
+      : 'no',
+  )
+  const number = (name: string, values: Float64Array): Column => ({ name, type: 'number', values })
+  const words = (name: string, values: string[]): Column => ({ name, type: 'string', values })
+  const columns = [number('length', length), number('thread', thread), words('make', make), words('holds', holds)]
+  await writeTable({ rows, columns }, path)
+  return path
+}
+
+function tabularConfig(table: Table, path: string, folder: string): string {
+  const { label, task, timed, names } = guess(table)
+  const name = nameOfFile(path) ?? 'table'
+  const quoted = (text: string) => JSON.stringify(text)
+  const free = table.columns.map(column => column.name).filter(column => ![label, 'time', ...names].includes(column))
+  const features = names.length
+    ? free.map(column => `  - { kind: column, name: ${quoted(column)} }`).join('\n')
+    : '  - { kind: set, name: columns }'
+  const why = names.length
+    ? `without ${names.join(', ')}, which names rows`
+    : 'every column but the label; words are categories'
+  const split = timed ? 'walk_forward' : task === 'regression' ? 'kfold' : 'stratified'
+  return `# A model for ${name}, a table. Run it: sluice run -c sluice.yaml
+# Every key but data and label has a default; sluice config show -c sluice.yaml shows them all.
+name: ${quoted(name)}
+seed: 42                         # equal seeds give equal parts and equal models, bit for bit
+task: ${task}${' '.repeat(27 - task.length)}# binary: one of two classes; multiclass: one of more; regression: a number
+
+data:
+  schema: table                  # every column, with the type that all its values have
+  source: { kind: file, path: ${quoted(relative(folder, path))} }
+  on_bad_row: quarantine         # or fail: stop at the first bad row
+
+features:                        # ${why}
+${features}
+
+label: { kind: column, name: ${quoted(label)}${timed ? ', horizon: 1' : ''} }${timed ? '  # known so many rows later' : ''}
+
+split:                           # ${timed ? 'train, validation and test in time order' : 'a shuffle; no row plays two parts'}
+  kind: ${split}
+  ratios: [0.70, 0.15, 0.15]
+  folds: 5
+
+preprocess:                      # learned from training rows, and part of the model
+  missing: impute                # or drop_rows, drop_columns
+  categories: { encode: one_hot, impute: most_frequent }
+
+models:                          # 16 candidates: ${task === 'regression' ? 'ridge' : 'logistic'}, random_forest, xgboost, lightgbm, four of each
+  - { kind: preset, name: grid_16 }
+
+select: { by: ${task === 'regression' ? 'rmse' : 'log_loss'} }            # on out-of-fold validation rows only
+
+gates:                           # must hold on the test part, or the model does not flow on
+  skill: "> 0"                   # better than the ${task === 'regression' ? 'mean' : 'class frequencies'} of the training rows, surely
+
+refit: ${timed ? 'all ' : 'none'}                      # none: ship the model that was judged; all: its recipe, fitted on every row
+deploy: auto                     # or manual: register, and promote by hand
+`
+}

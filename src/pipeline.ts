@@ -2,17 +2,16 @@
 import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Context } from './base/context.ts'
-import { codeOf, dataError, messageOf } from './base/errors.ts'
+import { codeOf, messageOf } from './base/errors.ts'
 import { failRun, finishRun, type Run, startRun, step } from './base/runs.ts'
 import type { Config, LoadedConfig } from './config.ts'
 import { type IngestResult, ingest, ingestInputs, isLive } from './data/ingest.ts'
 import { tableFolder, verifyTable } from './data/tables.ts'
-import { build, buildInputs, type Features } from './features/build.ts'
-import { expandFeatures } from './features/catalog.ts'
+import { build, buildInputs, type Features, planFeatures } from './features/build.ts'
 import { type Dataset, datasetInputs, freeze, partSizes } from './learn/dataset.ts'
 import { expandModels } from './learn/models.ts'
 import { isIntact, type Trained, train } from './learn/train.ts'
-import { choose, type Selected } from './prove/contest.ts'
+import { choose, requireTradable, type Selected } from './prove/contest.ts'
 import { judgeSelected, type Verdict } from './prove/verdict.ts'
 import { publish, type RunFiles, type Status, type Story } from './publish.ts'
 import { isRegistered, type Registered, register } from './registry/register.ts'
@@ -25,28 +24,16 @@ export async function run(loaded: LoadedConfig, context: Context): Promise<RunRe
     const { config } = loaded
     const started = performance.now()
     const champion = await aliasVersion(context.database, config.name)
-    const { table, dataset } = await prepare(config, run, context)
-    requireOneSymbol(table)
+    const { table, features, dataset } = await prepare(config, run, context)
+    requireTradable(dataset)
     const trained = await trainStage(dataset, config, run, context)
     const selected = await selectStage(dataset, trained, config, run, context) // validation rows only
     const verdict = await gateStage(table, dataset, trained, selected, config, run, context) // the one look at the test rows
-    const version = await registerStage(table, dataset, selected, verdict, config, run, context)
+    const version = await registerStage(table, features, dataset, selected, verdict, config, run, context)
     const status = await deployStage(dataset, version, champion, config, run, context)
     const story = { config, run, table, dataset, trained, selected, verdict, version, status }
     return summarise(story, await publish(story, context), (performance.now() - started) / 1000)
   })
-}
-
-/** Said before anything is fitted: what is selected and judged is one series. */
-function requireOneSymbol({ symbols }: IngestResult): void {
-  if (symbols.length > 1)
-    throw dataError(
-      'SYMBOLS',
-      `the table holds ${symbols.length} symbols (${symbols.slice(0, 3).join(', ')}${symbols.length > 3 ? ', ...' : ''}); a run backtests one`,
-      {
-        next: 'a source of one symbol',
-      },
-    )
 }
 
 /** From the source to frozen rows and their split. */
@@ -54,7 +41,7 @@ export async function prepare(config: Config, run: Run, context: Context) {
   const table = await ingestStage(config, run, context)
   const features = await buildStage(table, config, run, context)
   const dataset = await datasetStage(features, config, run, context)
-  return { table, dataset }
+  return { table, features, dataset }
 }
 
 /** Performs `work` as a row: running, then its end, whatever that is. */
@@ -100,7 +87,8 @@ export async function buildStage(
   context: Context,
 ): Promise<Features> {
   const manifest = await verifyTable(table, version, context)
-  const wanted = { features: expandFeatures(config.features), label: config.label }
+  const { features, label, data } = config
+  const wanted = planFeatures(manifest, { features, label, schema: data.schema })
   return step(
     run,
     'build',
@@ -111,13 +99,15 @@ export async function buildStage(
   )
 }
 
-function datasetStage(features: Features, { split }: Config, run: Run, context: Context): Promise<Dataset> {
-  const inputs = datasetInputs(features, split)
+function datasetStage(features: Features, config: Config, run: Run, context: Context): Promise<Dataset> {
+  const { task, split, preprocess, seed } = config
+  const wanted = { task, split, preprocess, seed }
+  const inputs = datasetInputs(features, wanted)
   return step(
     run,
     'dataset',
     inputs,
-    () => freeze(features, split, context),
+    () => freeze(features, wanted, context),
     context,
     ({ path }) => existsSync(path),
   )
@@ -125,11 +115,11 @@ function datasetStage(features: Features, { split }: Config, run: Run, context: 
 
 export async function trainStage(
   dataset: Dataset,
-  { models, seed }: Config,
+  { models, seed, task }: Config,
   run: Run,
   context: Context,
 ): Promise<Trained[]> {
-  const candidates = expandModels(models)
+  const candidates = expandModels(models, task)
   const inputs = { engine: await context.engine.digest(), dataset: dataset.digest, candidates, seed }
   const intact = (trained: Trained[]) => trained.every(({ fits }) => fits.every(isIntact))
   return step(run, 'train', inputs, () => train(dataset, candidates, seed, context), context, intact)
@@ -144,7 +134,7 @@ export function selectStage(
 ): Promise<Selected> {
   const { thresholds, select, backtest } = config
   const fits = trained.map(({ id, fits }) => [id, fits.map(({ digest }) => digest)])
-  const inputs = { version: 2, dataset: dataset.digest, fits, thresholds, select, backtest }
+  const inputs = { version: 3, dataset: dataset.digest, fits, thresholds, select, backtest }
   return step(run, 'select', inputs, () => choose(dataset, trained, { thresholds, select, backtest }, context), context)
 }
 
@@ -158,18 +148,20 @@ export async function gateStage(
   context: Context,
 ): Promise<Verdict> {
   const engine = await context.engine.digest()
-  const inputs = { version: 2, engine, dataset: dataset.digest, selected, gates, backtest, seed }
-  const series = {
+  const inputs = { version: 3, engine, dataset: dataset.digest, selected, gates, backtest, seed }
+  // What has no symbol is known by the name of its table.
+  const looked = {
     symbols: table.symbols.length ? table.symbols : [table.table],
-    timeframe: table.timeframe ?? 'irregular',
+    timeframe: dataset.timed ? (table.timeframe ?? 'irregular') : 'rows',
   }
   const work = () =>
-    judgeSelected(dataset, trained, selected, { gates, backtest }, { run: run.id, seed, series }, context)
+    judgeSelected(dataset, trained, selected, { gates, backtest }, { run: run.id, seed, looked }, context)
   return step(run, 'gate', inputs, work, context, ({ proven }) => isIntact(proven))
 }
 
 export async function registerStage(
   table: IngestResult,
+  { specs }: Features,
   dataset: Dataset,
   selected: Selected,
   verdict: Verdict,
@@ -179,14 +171,13 @@ export async function registerStage(
 ): Promise<Registered> {
   const { name, seed, refit, backtest, label } = config
   const manifest = await verifyTable(table.table, table.version, context)
-  const features = expandFeatures(config.features)
   const subject = {
     name,
     run: run.id,
     seed,
     refit,
     mode: backtest.mode,
-    features,
+    features: specs,
     label,
     table: manifest,
     git: run.git,
@@ -234,6 +225,8 @@ function summarise(
   return {
     run: run.id,
     status,
+    task: dataset.task,
+    market: dataset.market,
     seconds: Math.round(seconds * 1000) / 1000,
     stages: run.stages,
     rows: partSizes(dataset.split),
@@ -241,9 +234,11 @@ function summarise(
     combinations: selected.combinations,
     selected: selected.selected,
     leaderboard: selected.leaderboard,
+    spread: selected.spread,
     metrics: verdict.metrics,
     backtest: verdict.backtest,
     benchmark: verdict.benchmark,
+    symbols: verdict.symbols,
     gates: [...verdict.gates, ...version.failed],
     explanation: [...verdict.explanation, ...version.failed.map(({ reason }) => reason ?? '')],
     test_looks: verdict.test_looks,

@@ -4,18 +4,19 @@ import { join } from 'node:path'
 import { writeAtomic } from './base/blobs.ts'
 import type { Context } from './base/context.ts'
 import type { Run } from './base/runs.ts'
-import type { Table } from './base/table.ts'
+import { type Column, endToEnd, type Table } from './base/table.ts'
 import type { Config } from './config.ts'
 import { writeTable } from './data/files.ts'
 import type { IngestResult } from './data/ingest.ts'
 import { type Dataset, partSizes, readDataset } from './learn/dataset.ts'
 import { indices, type Range, size } from './learn/split.ts'
-import { type Fit, scores, type Trained } from './learn/train.ts'
-import { backtest, buyAndHold, type Trade } from './prove/backtest.ts'
-import { fixedYear, readPart, type Selected } from './prove/contest.ts'
+import type { Trained } from './learn/train.ts'
+import { partOf, type Selected, trade, validPredictions } from './prove/contest.ts'
+import { outcomeOf } from './prove/outcome.ts'
+import { type PooledTrade, poolBuyAndHold } from './prove/pool.ts'
 import { type ReportData, renderReport } from './prove/report.ts'
-import { signals } from './prove/select.ts'
-import type { Verdict } from './prove/verdict.ts'
+import { act, decidedClasses, type Predicted } from './prove/select.ts'
+import { testPredictions, type Verdict } from './prove/verdict.ts'
 import type { Registered } from './registry/register.ts'
 
 export type Status = 'deployed' | 'registered' | 'refused'
@@ -42,7 +43,7 @@ export interface RunFiles {
 
 export const runFolder = (home: string, run: string): string => join(home, 'runs', run)
 
-/** Writes predictions.parquet, trades.csv, equity.csv, report.json and report.html into the run's folder and gives their paths. */
+/** Writes predictions.parquet, trades.csv, equity.csv (both without rows for a table), report.json and report.html into the run's folder and gives their paths. */
 export async function publish(story: Story, context: Context): Promise<RunFiles> {
   const folder = runFolder(context.home, story.run.id)
   mkdirSync(folder, { recursive: true })
@@ -54,8 +55,8 @@ export async function publish(story: Story, context: Context): Promise<RunFiles>
   }
   const test = await testPart(story)
   await writeTable(await predictionTable(story), files.predictions)
-  await writeTable(tradeTable(test?.ours.trades ?? []), files.trades)
-  await writeTable(equityTable(test), files.equity)
+  await writeTable(tradeTable(test?.traded?.ours.trades ?? [], story.table.symbols), files.trades)
+  await writeTable(equityTable(test?.traded), files.equity)
   const data = await reportData(story, test, context)
   writeAtomic(join(folder, 'report.json'), JSON.stringify(data))
   writeAtomic(files.report, await renderReport(data))
@@ -64,52 +65,105 @@ export async function publish(story: Story, context: Context): Promise<RunFiles>
 
 type Test = NonNullable<Awaited<ReturnType<typeof testPart>>>
 
-/** The backtest of the test part, as the verdict saw it. */
+/** The test part as the verdict saw it, and what was traded on it. */
 async function testPart({ dataset, verdict, selected, config }: Story) {
-  const { test, folds } = dataset.split
+  const { test } = dataset.split
   if (!test.length) return null
-  const { bars, label } = await readPart(dataset, test)
-  const p = (await scores(verdict.proven, dataset)).subarray(size(folds.at(-1)!.valid))
-  const options = fixedYear(config.backtest, dataset)
-  const ours = backtest(bars, signals(p, selected.selected.threshold, options.mode), options)
-  return { bars, label, p, ours, market: buyAndHold(bars, options) }
+  const { label, market } = partOf(dataset, await readDataset(dataset), test, config.backtest)
+  const predicted = await testPredictions(dataset, verdict.proven)
+  const traded = market && {
+    time: market.time,
+    ours: trade(dataset, market, predicted, selected.selected.threshold!, config.backtest),
+    held: poolBuyAndHold(market, config.backtest),
+  }
+  return { label, predicted, traded }
+}
+
+interface Block {
+  part: string
+  fold: number
+  ranges: Range[]
+  predicted: Predicted
 }
 
 /** Every out-of-fold validation row, then every test row. */
-async function predictionTable({ dataset, trained, selected, verdict, config }: Story): Promise<Table> {
+async function blocksOf({ dataset, trained, selected, verdict }: Story): Promise<Block[]> {
   const { folds, test } = dataset.split
-  const fits = trained.find(({ id }) => id === selected.selected.id)!.fits
-  const blocks: { part: string; fold: number; ranges: Range[]; p: Float32Array }[] = []
-  for (const [i, fold] of folds.entries())
-    blocks.push({ part: 'valid', fold: i, ranges: fold.valid, p: await probability(dataset, fits[i]) })
-  const proven = (await probability(dataset, verdict.proven)).subarray(size(folds.at(-1)!.valid))
-  if (test.length) blocks.push({ part: 'test', fold: folds.length - 1, ranges: test, p: proven })
+  const { fits } = trained.find(({ id }) => id === selected.selected.id)!
+  const blocks = folds.map(async (fold, i) => ({
+    part: 'valid',
+    fold: i,
+    ranges: fold.valid,
+    predicted: await validPredictions(dataset, fits[i], i),
+  }))
+  const last = { part: 'test', fold: folds.length - 1, ranges: test }
+  return [
+    ...(await Promise.all(blocks)),
+    ...(test.length ? [{ ...last, predicted: await testPredictions(dataset, verdict.proven) }] : []),
+  ]
+}
 
+/**
+ * `p` is the probability of class 1, the highest of several classes, or the prediction; several classes have `p_NAME` each and the `predicted` one.
+ * What a table does not have (a time, a symbol, a signal) is empty; without a time `row` is a row's number in the table.
+ */
+async function predictionTable(story: Story): Promise<Table> {
+  const { dataset, selected, config } = story
   const { time, label, symbol } = await readDataset(dataset)
+  const blocks = await blocksOf(story)
   const rows = blocks.flatMap(({ ranges }) => [...indices(ranges)])
-  const take = (values: Float64Array) => Float64Array.from(rows, row => values[row])
-  const each = <T>(value: (block: (typeof blocks)[number], i: number) => T) =>
-    blocks.flatMap(block => Array.from(block.p, (_, i) => value(block, i)))
+  const whole = blocks[0].predicted.map((_, k) => endToEnd(blocks.map(({ predicted }) => predicted[k])))
+  const each = <T>(value: (block: Block) => T) =>
+    blocks.flatMap(block => new Array<T>(size(block.ranges)).fill(value(block)))
+  const number = (name: string, values: Iterable<number>) => ({
+    name,
+    type: 'number' as const,
+    values: Float64Array.from(values),
+  })
+  const none = new Float64Array(rows.length).fill(Number.NaN)
+  const when = Float64Array.from(rows, row => time[row])
   const { threshold } = selected.selected
-  const acted = blocks.flatMap(({ p }) => [...signals(p, threshold, config.backtest.mode)])
+  const signal = dataset.market ? act(dataset, whole, threshold!, config.backtest.mode) : none
   return {
     rows: rows.length,
     columns: [
-      { name: 'time', type: 'time', values: take(time) },
+      { name: 'time', type: 'time', values: dataset.timed ? when : none },
       { name: 'symbol', type: 'string', values: rows.map(row => symbol?.[row] ?? null) },
       { name: 'part', type: 'string', values: each(({ part }) => part) },
-      { name: 'fold', type: 'number', values: Float64Array.from(each(({ fold }) => fold)) },
-      { name: 'y', type: 'number', values: take(label) },
-      { name: 'p', type: 'number', values: Float64Array.from(each(({ p }, i) => p[i])) },
-      { name: 'signal', type: 'number', values: Float64Array.from(acted) },
+      number(
+        'fold',
+        each(({ fold }) => fold),
+      ),
+      labelColumn(
+        'y',
+        dataset,
+        Float64Array.from(rows, row => label[row]),
+      ),
+      number('p', dataset.task === 'multiclass' ? highest(whole) : whole.at(-1)!),
+      number('signal', signal),
+      ...(dataset.timed ? [] : [number('row', when)]),
+      ...(dataset.task === 'multiclass'
+        ? [
+            labelColumn('predicted', dataset, decidedClasses(dataset, whole)),
+            ...whole.map((column, k) => number(`p_${dataset.classNames[k]}`, column)),
+          ]
+        : []),
     ],
   }
 }
 
-const probability = (dataset: Dataset, fit: Fit) => scores(fit, dataset)
+/** Labels as the table has them: numbers, or the words that classes stand for. */
+function labelColumn(name: string, { classes, classNames }: Dataset, values: Float64Array): Column {
+  if (classes.every((value, k) => String(value) === classNames[k])) return { name, type: 'number', values }
+  const words = new Map(classes.map((value, k) => [value, classNames[k]]))
+  return { name, type: 'string', values: Array.from(values, value => words.get(value)!) }
+}
 
-export function tradeTable(trades: Trade[]): Table {
-  const number = (name: keyof Trade, type: 'time' | 'number' = 'number') => ({
+const highest = (predicted: Predicted) => predicted[0].map((_, i) => Math.max(...predicted.map(column => column[i])))
+
+/** `symbols` are those of the table: with one there is no column that says which. */
+export function tradeTable(trades: PooledTrade[], symbols: string[]): Table {
+  const number = (name: Exclude<keyof PooledTrade, 'symbol'>, type: 'time' | 'number' = 'number') => ({
     name,
     type,
     values: Float64Array.from(trades, trade => trade[name]),
@@ -117,6 +171,9 @@ export function tradeTable(trades: Trade[]): Table {
   return {
     rows: trades.length,
     columns: [
+      ...(symbols.length > 1
+        ? [{ name: 'symbol', type: 'string' as const, values: trades.map(({ symbol }) => symbol) }]
+        : []),
       number('entry_bar'),
       number('exit_bar'),
       number('entry_time', 'time'),
@@ -130,15 +187,15 @@ export function tradeTable(trades: Trade[]): Table {
   }
 }
 
-function equityTable(test: Test | null): Table {
-  const number = (name: string, values: Float64Array) => ({ name, type: 'number' as const, values })
+function equityTable(traded: Test['traded']): Table {
   const none = new Float64Array(0)
+  const time = traded?.time ?? none
   return {
-    rows: test?.bars.time.length ?? 0,
+    rows: time.length,
     columns: [
-      { name: 'time', type: 'time', values: test?.bars.time ?? none },
-      number('equity', test?.ours.equity ?? none),
-      number('benchmark', test?.market.equity ?? none),
+      { name: 'time', type: 'time', values: time },
+      { name: 'equity', type: 'number', values: traded?.ours.equity ?? none },
+      { name: 'benchmark', type: 'number', values: traded?.held.equity ?? none },
     ],
   }
 }
@@ -153,15 +210,16 @@ async function reportData(story: Story, test: Test | null, context: Context): Pr
     status,
     version: version.version,
     task: dataset.task,
+    market: dataset.market,
     data: {
       table: table.table,
       version: table.version,
       digest: table.digest,
       rows: table.rows,
-      from: dataset.from,
-      to: dataset.to,
+      from: dataset.timed ? dataset.from : null,
+      to: dataset.timed ? dataset.to : null,
       symbols: table.symbols,
-      timeframe: table.timeframe ?? 'irregular',
+      timeframe: dataset.timed ? (table.timeframe ?? 'irregular') : '',
     },
     rows: partSizes(dataset.split),
     refit: config.refit,
@@ -170,13 +228,17 @@ async function reportData(story: Story, test: Test | null, context: Context): Pr
     leaderboard: selected.leaderboard,
     grid: selected.grid,
     folds: selected.folds,
-    test: test && {
-      cash: config.backtest.cash,
-      time: [...test.bars.time],
-      equity: [...test.ours.equity],
-      benchmark: [...test.market.equity],
-    },
-    calibration: test ? calibration(test.p, test.label) : [],
+    spread: selected.spread,
+    test: test?.traded
+      ? {
+          cash: config.backtest.cash,
+          time: [...test.traded.time],
+          equity: [...test.traded.ours.equity],
+          benchmark: [...test.traded.held.equity],
+        }
+      : null,
+    outcome: test && outcomeOf(dataset, test.label, test.predicted, selected.selected.threshold),
+    symbols: verdict.symbols,
     importances: proven.importances,
     verdict: {
       pass: verdict.pass && !version.failed.length,
@@ -214,20 +276,4 @@ async function reportData(story: Story, test: Test | null, context: Context): Pr
     stages: run.stages,
     warnings: [...table.warnings.map(({ message }) => message), ...dataset.warnings],
   }
-}
-
-const BINS = 10
-
-/** Mean prediction and observed share per tenth of the probability scale; empty bins are left out. */
-function calibration(p: Float32Array, label: Float64Array): ReportData['calibration'] {
-  const bins = Array.from({ length: BINS }, () => ({ sum: 0, positive: 0, count: 0 }))
-  for (let i = 0; i < p.length; i++) {
-    const bin = bins[Math.min(BINS - 1, Math.floor(p[i] * BINS))]
-    bin.sum += p[i]
-    bin.positive += label[i]
-    bin.count++
-  }
-  return bins
-    .filter(({ count }) => count > 0)
-    .map(({ sum, positive, count }) => ({ mean: sum / count, observed: positive / count, count }))
 }

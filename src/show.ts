@@ -119,7 +119,8 @@ interface Judged extends Configured {
 }
 
 /** Candidates with the parameters in which they differ. */
-export function trained(candidates: Judged[], names = ['roc_auc', 'log_loss', 'brier']): string {
+export function trained(candidates: Judged[]): string {
+  const names = ['accuracy', 'roc_auc', 'log_loss', 'brier', 'rmse', 'mae', 'r2']
   return table(
     candidates.map(({ id, kind, params, metrics }) => ({
       candidate: id,
@@ -129,20 +130,24 @@ export function trained(candidates: Judged[], names = ['roc_auc', 'log_loss', 'b
   )
 }
 
-const pick = (values: Figures, names: string[]) => Object.fromEntries(names.map(name => [name, values[name]]))
+const pick = (values: Figures, names: string[]) =>
+  Object.fromEntries(names.filter(name => name in values).map(name => [name, values[name]]))
 
 /** The verdict gate by gate beside buy-and-hold, then where everything is. */
 export function ran({
   run,
   status,
+  market,
   seconds,
   rows,
   folds,
   combinations,
   selected,
   leaderboard,
+  spread,
   gates,
   benchmark,
+  symbols,
   explanation,
   model,
   files,
@@ -167,7 +172,8 @@ export function ran({
     `train ${rows.train}, validation ${rows.valid}, test ${rows.test}, purged ${rows.purged} rows; ${folds} folds; ${combinations} combinations tried`,
     '',
     board(leaderboard),
-    `selected ${selected.id} at threshold ${selected.threshold}`,
+    `selected ${selected.id}${selected.threshold === null ? '' : ` at threshold ${number(selected.threshold)}`}`,
+    ...(folds > 1 ? ['', table(scattered(spread))] : []),
     '',
     table(
       gates.map(({ name, value, bound, pass }) => ({
@@ -175,24 +181,42 @@ export function ran({
         value,
         bound,
         verdict: pass ? 'pass' : 'FAIL',
-        'buy and hold': benchmark[name],
+        ...(market ? { 'buy and hold': benchmark[name] } : {}),
       })),
     ),
+    ...(symbols.length ? ['', table(symbols.slice(0, MOST_SYMBOLS).map(symbolRow))] : []),
     '',
-    `${model.name}@${model.version} ${verdict} (run ${run}, ${seconds.toFixed(1)} s, look ${test_looks} at these test bars)`,
+    `${model.name}@${model.version} ${verdict} (run ${run}, ${seconds.toFixed(1)} s, look ${test_looks} at these test ${market ? 'bars' : 'rows'})`,
     ...explanation.map(line => `  ${line}`),
     `report  ${files.report}`,
   ].join('\n')
 }
 
 const BOARD = 5
+const MOST_SYMBOLS = 20
+
+/** What a person asks for first, of whatever a task has. */
+const FIRST = ['sharpe', 'max_drawdown', 'trades', 'accuracy', 'roc_auc', 'log_loss', 'rmse', 'mae', 'r2']
+
+const scattered = (spread: RunResult['spread']) =>
+  FIRST.filter(name => spread[name]).map(name => {
+    const { mean, deviation, min, max } = spread[name]
+    return { 'over the folds': name, mean, deviation, min, max }
+  })
+
+const symbolRow = ({ symbol, rows, backtest, benchmark }: RunResult['symbols'][number]) => ({
+  symbol,
+  bars: rows,
+  ...pick(backtest, ['total_return', 'sharpe', 'max_drawdown', 'trades']),
+  'buy and hold': benchmark.total_return,
+})
 
 /** The best candidates, each at its best threshold, on validation. */
 function board(leaderboard: RunResult['leaderboard']): string {
   const rows = leaderboard.slice(0, BOARD).map(({ id, kind, params, threshold, metrics }) => ({
     candidate: id,
-    threshold,
-    ...pick(metrics, ['sharpe', 'max_drawdown', 'trades', 'roc_auc', 'log_loss']),
+    ...(threshold === null ? {} : { threshold }),
+    ...pick(metrics, FIRST),
     parameters: parameters(differing({ kind, params }, leaderboard)),
   }))
   return table(rows)

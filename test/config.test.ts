@@ -171,8 +171,8 @@ describe('a problem', () => {
 
   it('of the ratios is found beside another of the same section', () => {
     expect(problems(withKey('split: { kind: stratified, ratios: [0.7, 0.2, 0.2] }'))).toEqual([
-      'f.yaml:4:16: split.kind: there is no stratified; there are walk_forward, holdout',
       'f.yaml:4:36: split.ratios: ratios must add up to 1, not 1.1',
+      'f.yaml:4:16: split.kind: stratified shuffles rows, and candles have an order in time',
     ])
   })
 
@@ -275,5 +275,93 @@ describe('--set', () => {
 
   it.each(['seed', '=1', 'label.kind.deep=1', 'seed=[1', 'features.x=1'])('refuses %s', override => {
     expect(problems(given, [override])).toHaveLength(1)
+  })
+})
+
+const TABLE = `data: { schema: table, source: { kind: simulated, bars: 500 } }
+label: { kind: column, name: y }
+`
+
+describe('a table', () => {
+  it.each([
+    ['binary', { split: 'stratified', refit: 'none', features: 'columns' }],
+    ['multiclass', { split: 'stratified', refit: 'none', features: 'columns' }],
+    ['regression', { split: 'kfold', refit: 'none', features: 'columns' }],
+  ])('has defaults of its own: %s', (task, expected) => {
+    const { split, refit, features } = load(`${TABLE}task: ${task}\n`)
+    expect({ split: split.kind, refit, features: (features as { name?: string }[])[0].name }).toEqual(expected)
+  })
+
+  it('with a time has those of candles but their features', () => {
+    const text = TABLE.replace('name: y', 'name: y, horizon: 1')
+    const { split, refit, features } = load(`${text}split: { folds: 3 }\n`)
+    expect([split, refit, features]).toMatchObject([{ kind: 'walk_forward', folds: 3 }, 'all', [{ name: 'columns' }]])
+  })
+
+  it('keeps what is given', () => {
+    const { split, refit } = load(`${TABLE}split: { kind: holdout }\nrefit: all\n`)
+    expect([split.kind, refit]).toEqual(['holdout', 'all'])
+    expect(load(`${TABLE}split: { folds: 3 }\n`).split).toMatchObject({ kind: 'stratified', folds: 3 })
+  })
+
+  it.each([
+    [
+      'split: { kind: walk_forward }',
+      'f.yaml:3:16: split.kind: walk_forward goes by time, and the rows have none: use stratified or kfold',
+    ],
+    ['split: { kind: purged_kfold }', /^f\.yaml:3:16: split\.kind: purged_kfold goes by time/],
+    ['split: { embargo: 2 }', /^f\.yaml:3:19: split\.embargo: /],
+    ['features: [{ kind: sma, n: 3 }]', /^f\.yaml:3:20: features\.0\.kind: sma looks back over rows/],
+    ['models: [{ kind: ridge }]', 'f.yaml:3:18: models.0.kind: ridge is for regression, not binary'],
+    [
+      'task: regression\nmodels: [{ kind: logistic }]',
+      'f.yaml:4:18: models.0.kind: logistic is for binary and multiclass, not regression',
+    ],
+    [
+      'task: regression\nmodels: [{ kind: xgboost, params: { class_weight: balanced } }]',
+      /^f\.yaml:4:51: models\.0\.params\.class_weight: /,
+    ],
+    ['preprocess: { numbers: { clip: [0.9, 0.1] } }', /^f\.yaml:3:32: preprocess\.numbers\.clip: /],
+    ['preprocess: { numbers: { value: 3 } }', /^f\.yaml:3:33: preprocess\.numbers\.value: /],
+    ['preprocess: { missing: guess }', /^f\.yaml:3:24: preprocess\.missing: there is no guess/],
+    [
+      'preprocess: { categories: { encode: native } }',
+      /^f\.yaml:3:37: preprocess\.categories\.encode: logistic has no/,
+    ],
+  ])('%s is refused at its place', (text, message) => {
+    const found = problems(`${TABLE}${text}\n`)
+    expect(found).toEqual([typeof message === 'string' ? message : expect.stringMatching(message)])
+  })
+
+  it('may split by category where every model can', () => {
+    const native = 'preprocess: { categories: { encode: native } }\nmodels: [{ kind: xgboost }, { kind: lightgbm }]\n'
+    expect(problems(TABLE + native)).toEqual([])
+  })
+})
+
+describe('a label', () => {
+  it.each([
+    ['{ kind: touch, horizon: 5, threshold: 0.01 }', 'regression', 'touch is a label for task: binary, not regression'],
+    ['{ kind: forward_return, horizon: 5 }', 'binary', 'forward_return is a label for task: regression, not binary'],
+    [
+      '{ kind: triple_barrier, horizon: 5, up: 0.1, down: 0.1 }',
+      'binary',
+      'triple_barrier is a label for task: multiclass, not binary',
+    ],
+  ])('of another task is refused: %s', (label, task, message) => {
+    const text = `data: { source: { kind: simulated, bars: 500 } }\nlabel: ${label}\ntask: ${task}\n`
+    expect(problems(text)).toEqual([`f.yaml:2:16: label.kind: ${message}`])
+  })
+
+  it('that is a column of candles needs a horizon', () => {
+    expect(problems(SMALLEST.replace(/^label.*$/m, 'label: { kind: column, name: y }'))).toEqual([
+      'f.yaml:3:8: label.horizon: rows have a time: say how many of them ahead the label is known',
+    ])
+  })
+
+  it('of candles is none of a table', () => {
+    expect(problems(TABLE.replace(/^label.*$/m, 'label: { kind: direction, horizon: 1 }'))).toEqual([
+      'f.yaml:2:16: label.kind: direction is told by candles; a table has labels of kind column',
+    ])
   })
 })

@@ -10,6 +10,7 @@ import { dataConfig } from '../src/data/schema.ts'
 import { featuresSchema } from '../src/features/catalog.ts'
 import { labelSchema } from '../src/features/labels.ts'
 import { expandModels, modelsSchema } from '../src/learn/models.ts'
+import { preprocessSchema } from '../src/learn/preprocess.ts'
 import { splitSchema } from '../src/learn/split.ts'
 import { backtestSchema } from '../src/prove/backtest.ts'
 import { gatesSchema } from '../src/prove/gate.ts'
@@ -42,6 +43,7 @@ const SECTIONS: Record<string, z.ZodType> = {
   features: featuresSchema,
   label: labelSchema,
   split: splitSchema,
+  preprocess: preprocessSchema,
   models: modelsSchema,
   thresholds: thresholdsSchema,
   select: selectSchema,
@@ -65,15 +67,15 @@ const schemaKeys = (schema: z.ZodType) => propertiesOf(z.toJSONSchema(schema, { 
 function smallestConfigs(): Record<string, unknown>[] {
   const folder = temporaryFolder()
   put(folder, 'prices.csv', 'time,close\n')
-  const data = [
-    'source: { kind: file, path: prices.csv }, schema: [{ name: a }]',
-    'source: { kind: simulated, bars: 500 }',
-    'source: { kind: feargreed }',
-    'source: { kind: http, url: "https://example.com", paging: { kind: page } }',
-    'source: { kind: binance, symbols: [BTCUSDT], start: 2024-01-01 }, timeframe: 1h',
+  const touch = 'label: { kind: touch, horizon: 5, threshold: 0.01 }'
+  const configs = [
+    'data: { source: { kind: file, path: prices.csv }, schema: [{ name: a }] }\nlabel: { kind: column, name: a }',
+    `data: { source: { kind: simulated, bars: 500 } }\n${touch}`,
+    `data: { source: { kind: feargreed } }\n${touch}`,
+    `data: { source: { kind: http, url: "https://example.com", paging: { kind: page } } }\n${touch}`,
+    `data: { source: { kind: binance, symbols: [BTCUSDT], start: 2024-01-01 }, timeframe: 1h }\n${touch}`,
   ]
-  return data.map(section => {
-    const text = `data: { ${section} }\nlabel: { kind: touch, horizon: 5, threshold: 0.01 }\n`
+  return configs.map(text => {
     return { ...loadConfig(put(folder, 'sluice.yaml', text)).config }
   })
 }
@@ -125,9 +127,9 @@ describe('docs/config.md', () => {
   })
 })
 
-const KINDS = ['logistic', 'random_forest', 'xgboost', 'lightgbm', 'catboost'] as const
+const KINDS = ['logistic', 'ridge', 'random_forest', 'xgboost', 'lightgbm', 'catboost'] as const
 
-const defaultsOf = (kind: (typeof KINDS)[number]) => expandModels([{ kind, params: {} }])[0].params
+const defaultsOf = (kind: (typeof KINDS)[number]) => expandModels([{ kind, params: {} }], 'binary')[0].params
 const allParameters = (): string[] => KINDS.flatMap(kind => Object.keys(defaultsOf(kind)))
 
 describe('docs/models.md', () => {
@@ -196,7 +198,7 @@ describe('docs/commands.md', async () => {
 
 const pages = [
   ...readdirSync(root).filter(name => name.endsWith('.md')),
-  ...['docs', 'examples', 'examples/sp500', 'examples/planted'].flatMap(folder =>
+  ...['docs', 'examples', 'examples/sp500', 'examples/planted', 'examples/penguins'].flatMap(folder =>
     readdirSync(join(root, folder))
       .filter(name => name.endsWith('.md'))
       .map(name => `${folder}/${name}`),

@@ -80,6 +80,27 @@ describe('a run', () => {
     expect(JSON.parse(rows[0].result!)).toEqual(JSON.parse(JSON.stringify(second)))
   })
 
+  it('trades several symbols as one book, and looks at each of them', async () => {
+    const context = openHome()
+    const symbols = ['aa', 'bb', 'cc']
+    const several = await tell(context, `data.source.symbols=${JSON.stringify(symbols)}`, 'backtest.mode=long')
+    expect(several.status).toBe('deployed')
+    expect(several.symbols.map(({ symbol }) => symbol)).toEqual(symbols)
+    const sum = (figure: 'trades') => several.symbols.reduce((total, { backtest }) => total + backtest[figure]!, 0)
+    expect(several.backtest.trades).toBe(sum('trades'))
+    expect(several.symbols.reduce((total, { rows }) => total + rows, 0)).toBe(several.rows.test)
+    const trades = await readColumns(several.files.trades)
+    expect([trades.rows, new Set(strings(trades, 'symbol'))]).toEqual([several.backtest.trades, new Set(symbols)])
+    // The mean of the symbols' buy-and-hold returns, bar by bar; over the whole part it is near theirs.
+    const held = several.symbols.map(({ benchmark }) => benchmark.total_return!)
+    expect(several.benchmark.total_return).toBeGreaterThan(Math.min(...held))
+    expect(several.benchmark.total_return).toBeLessThan(Math.max(...held))
+    const one = await tell(context, 'data.source.symbols=["bb"]')
+    expect([several.test_looks, one.test_looks]).toEqual([1, 2])
+    const other = await tell(context, 'data.source.symbols=["dd"]')
+    expect([other.test_looks, other.symbols]).toEqual([1, []])
+  })
+
   it.each([
     ['thresholds', 'thresholds={from: 0.5, to: 0.55, steps: 2}', 'select'],
     ['gates', 'gates={sharpe: "> -1"}', 'gate'],
@@ -118,7 +139,7 @@ describe('a run', () => {
     expect(part.filter(name => name === 'valid')).toHaveLength(rows.valid)
     expect(part.filter(name => name === 'test')).toHaveLength(rows.test)
     const [y, p, signal] = ['y', 'p', 'signal'].map(name => numbers(table, name))
-    const acted = Math.fround(selected.threshold)
+    const acted = Math.fround(selected.threshold!)
     expect(signal.every((value, i) => value === Number(p[i] >= acted))).toBe(true)
     const tested = [...y.keys()].filter(i => part[i] === 'test')
     expect(metrics.test.accuracy).toBeCloseTo(tested.filter(i => y[i] === Number(p[i] >= acted)).length / rows.test, 12)
@@ -294,7 +315,7 @@ describe('a run that cannot go on', () => {
     ['a window longer than the data', 'features=[{kind: sma, n: 1600}]', 'TOO_SHORT'],
     ['too few bars to train on', 'data.source.bars=120', 'TOO_FEW_ROWS'],
     ['a constant feature', 'features=[{kind: expr, name: flat, expr: "close - close"}]', 'CONSTANT_FEATURE'],
-    ['labels that are no classes', 'label.kind=forward_return', 'LABEL_NOT_BINARY'],
+    ['labels that are no classes', 'label={kind: column, name: close, horizon: 1}', 'LABEL_NOT_BINARY'],
   ])('says so: %s', async (_, override, code) => {
     const context = openHome()
     await expect(tell(context, override)).rejects.toMatchObject({ code, exit: 4 })

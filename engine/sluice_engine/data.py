@@ -15,7 +15,7 @@ from .protocol import Dataset, Failure, Rows
 
 @dataclass
 class Table:
-    """A dataset in memory. Missing features are NaN; the label is float64 as written, not yet a class number."""
+    """A dataset in memory. Missing features are NaN, words are codes; the label is float64 as written, not yet a class number."""
 
     features: np.ndarray  # (N, F) float32, rows contiguous
     label: np.ndarray  # (N,) float64
@@ -37,8 +37,13 @@ class Cache:
         return self._kept[key]
 
 
+def key(dataset: Dataset) -> tuple:
+    """Equal keys, equal tables."""
+    return (dataset.digest, tuple(dataset.features), dataset.label, tuple(dataset.categories.items()))
+
+
 def load(dataset: Dataset) -> Table:
-    """Memory-maps the file and gathers its columns. DATASET_MISSING, DATASET_CORRUPT, or NOT_FINITE when a feature is infinite."""
+    """Memory-maps the file and gathers its columns. DATASET_MISSING, DATASET_CORRUPT (also for a code beyond its words), or NOT_FINITE when a feature is infinite."""
     if not os.path.isfile(dataset.path):
         raise Failure("DATASET_MISSING", f"no file {dataset.path}")
     try:
@@ -51,7 +56,17 @@ def load(dataset: Dataset) -> Table:
     for name, infinite in zip(dataset.features, np.isinf(features).any(axis=0), strict=True):
         if infinite:
             raise Failure("NOT_FINITE", f"feature {name} holds an infinite value")
+    for name, words in dataset.categories.items():
+        check_codes(name, features[:, dataset.features.index(name)], words)
     return Table(features, label)
+
+
+def check_codes(name: str, codes: np.ndarray, words: int) -> None:
+    known = np.isnan(codes) | ((codes >= 0) & (codes <= words) & (codes == np.floor(codes)))
+    if not known.all():
+        raise Failure(
+            "DATASET_CORRUPT", f"feature {name} holds {codes[~known][0]:g}, which is no code of {words} words"
+        )
 
 
 def column(table: pa.Table, name: str, kind: pa.DataType) -> np.ndarray:

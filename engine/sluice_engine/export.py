@@ -14,7 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
-from .structure import Ensemble, Linear, Tree
+from .prepare import CategoryColumns, NumberColumns, Preparation
+from .structure import Ensemble, Linear, Sets, Tree
 
 OPSETS = {"": 17, "ai.onnx.ml": 3}
 IR_VERSION = 8
@@ -22,11 +23,11 @@ MODES = {"<": "BRANCH_LT", "<=": "BRANCH_LEQ", ">": "BRANCH_GT"}
 OUTPUT = {"binary": "probability", "multiclass": "probability", "regression": "prediction"}
 
 
-def graph(model: Ensemble | Linear, features: int, task: str) -> bytes:
+def graph(prepared: Preparation, model: Ensemble | Linear, features: int, task: str) -> bytes:
     """`features` float32 [N, F] -> `probability` [N, K] or `prediction` [N, 1], float32. Equal models give equal bytes."""
     nodes = Nodes()
     write = ensemble if isinstance(model, Ensemble) else linear
-    name, columns = write(nodes, model)
+    name, columns = write(nodes, matrix(nodes, prepared, features), model)
     nodes.add("Cast", [name], OUTPUT[task], to=TensorProto.FLOAT)
     body = helper.make_graph(
         nodes.nodes,
@@ -57,29 +58,100 @@ class Nodes:
         return name
 
 
-def linear(nodes: Nodes, model: Linear) -> tuple[str, int]:
-    name = nodes.add("Cast", ["features"], "exact", to=TensorProto.DOUBLE)
-    name = filled(nodes, name, model.fill)
-    name = nodes.add("Sub", [name, nodes.constant("mean", model.mean)], "centred")
-    name = nodes.add("Div", [name, nodes.constant("scale", model.scale)], "scaled")
+def matrix(nodes: Nodes, prepared: Preparation, features: int) -> str:
+    """What prepare.apply does, in its order and precision."""
+    precision = helper.np_dtype_to_tensor_dtype(prepared.numbers.fill.dtype)
+    groups = numbers(nodes, prepared.numbers, features, precision)
+    groups += categories(nodes, prepared.categories, precision)
+    name = groups[0] if len(groups) == 1 else nodes.add("Concat", groups, "prepared", axis=1)
+    if prepared.shift is None:
+        return name
+    name = nodes.add("Sub", [name, nodes.constant("shift", prepared.shift)], "centred")
+    return nodes.add("Div", [name, nodes.constant("scale", prepared.scale)], "scaled")
+
+
+def numbers(nodes: Nodes, made: NumberColumns, features: int, precision: int) -> list[str]:
+    if not len(made.features):
+        return []
+    name = "features" if len(made.features) == features else columns_of(nodes, "features", made.features, "numbers")
+    groups = []
+    if len(made.indicated):
+        missing = nodes.add("IsNaN", [columns_of(nodes, name, made.indicated, "indicated")], "indicated_missing")
+        groups = [nodes.add("Cast", [missing], "indicators", to=precision)]
+    if np.isfinite(made.low).any():
+        name = clipped(nodes, name, "Less", made.low, "low")
+        name = clipped(nodes, name, "Greater", made.high, "high")
+    if precision == TensorProto.DOUBLE:
+        name = nodes.add("Cast", [name], "exact", to=precision)
+    if not np.isnan(made.fill).all():
+        missing = nodes.add("IsNaN", [name], "missing")
+        name = nodes.add("Where", [missing, nodes.constant("fill", made.fill), name], "filled")
+    return [name, *groups]
+
+
+def clipped(nodes: Nodes, name: str, beyond: str, bound: np.ndarray, side: str) -> str:
+    """Not by Clip, Min or Max, which do not all let a missing value through."""
+    limit = nodes.constant(side, bound)
+    return nodes.add("Where", [nodes.add(beyond, [name, limit], f"beyond_{side}"), limit, name], f"within_{side}")
+
+
+def categories(nodes: Nodes, made: CategoryColumns, precision: int) -> list[str]:
+    if not len(made.features):
+        return []
+    raw = columns_of(nodes, "features", made.features, "raw_codes")
+    words = nodes.constant("words", made.words.astype(np.float32))
+    missing = nodes.constant("missing_code", made.missing.astype(np.float32))
+    above = nodes.add("GreaterOrEqual", [raw, nodes.constant("zero_code", np.zeros(1, np.float32))], "not_negative")
+    inside = nodes.add("And", [above, nodes.add("Less", [raw, words], "below_words")], "is_word")
+    known = nodes.add("Where", [inside, raw, words], "known_codes")
+    code = nodes.add("Where", [nodes.add("IsNaN", [raw], "codes_missing"), missing, known], "float_codes")
+    code = nodes.add("Cast", [code], "codes", to=TensorProto.INT64)
+    groups = []
+    if len(made.hot):
+        hot = nodes.constant("hot_codes", made.hot.astype(np.int64))
+        hot = nodes.add("Equal", [columns_of(nodes, code, made.hot_of, "codes_if_hot"), hot], "is_hot")
+        groups.append(nodes.add("Cast", [hot], "hot", to=precision))
+    if len(made.table):
+        found = looked_up(nodes, columns_of(nodes, code, made.table_of, "codes_in_table"), made.table, "table")
+        groups.append(nodes.add("Cast", [found], "looked_up", to=precision))
+    return groups
+
+
+def sets(nodes: Nodes, name: str, asked: Sets) -> str:
+    """The columns of the sets, float32: where the rows' categories are looked up in them."""
+    category = columns_of(nodes, name, asked.column, "split_categories")
+    last = nodes.constant("no_category", np.array([asked.no.shape[1] - 1], np.float32))
+    category = nodes.add("Where", [nodes.add("IsNaN", [category], "no_split_category"), last, category], "split_codes")
+    category = nodes.add("Cast", [category], "split_rows", to=TensorProto.INT64)
+    return nodes.add("Cast", [looked_up(nodes, category, asked.no, "sets")], "goes_to_no", to=TensorProto.FLOAT)
+
+
+def looked_up(nodes: Nodes, code: str, table: np.ndarray, name: str) -> str:
+    """Column t of the codes [N, T] looked up in row t of the table [T, W]: all rows of it in one line, one Gather."""
+    start = nodes.constant(f"{name}_start", np.arange(len(table)) * table.shape[1])
+    place = nodes.add("Add", [code, start], f"{name}_place")
+    return nodes.add("Gather", [nodes.constant(name, table.ravel()), place], f"{name}_value", axis=0)
+
+
+def columns_of(nodes: Nodes, name: str, columns: np.ndarray, output: str) -> str:
+    return nodes.add("Gather", [name, nodes.constant(f"{output}_of", columns.astype(np.int64))], output, axis=1)
+
+
+def linear(nodes: Nodes, name: str, model: Linear) -> tuple[str, int]:
     name = nodes.add("MatMul", [name, nodes.constant("coef", model.coef.T)], "product")
     name = nodes.add("Add", [name, nodes.constant("intercept", model.intercept)], "score")
     return linked(nodes, name, model.link, len(model.coef))
 
 
-def ensemble(nodes: Nodes, model: Ensemble) -> tuple[str, int]:
+def ensemble(nodes: Nodes, name: str, model: Ensemble) -> tuple[str, int]:
     """In float64 a float32 feature compares with a float64 threshold exactly, and sums hold no rounding that shows."""
-    name = "features" if model.fill is None else filled(nodes, "features", model.fill)
+    if model.sets:
+        name = nodes.add("Concat", [name, sets(nodes, name, model.sets)], "with_sets", axis=1)
     if not model.float32:
-        name = nodes.add("Cast", [name], "exact", to=TensorProto.DOUBLE)
+        name = nodes.add("Cast", [name], "double", to=TensorProto.DOUBLE)
     name = nodes.add("TreeEnsembleRegressor", [name], "sum", "ai.onnx.ml", **tree_attributes(model))
     name = nodes.add("Cast", [name], "score", to=TensorProto.DOUBLE)
     return linked(nodes, name, model.link, model.targets)
-
-
-def filled(nodes: Nodes, name: str, fill: np.ndarray) -> str:
-    missing = nodes.add("IsNaN", [name], "missing")
-    return nodes.add("Where", [missing, nodes.constant("fill", fill), name], "filled")
 
 
 def linked(nodes: Nodes, name: str, link: str, columns: int) -> tuple[str, int]:

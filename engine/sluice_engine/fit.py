@@ -8,53 +8,56 @@ from typing import Any
 
 import numpy as np
 
-from . import artefacts, data, models, structure
+from . import artefacts, data, models, prepare, structure
 from .models.job import Fitted, Job
-from .protocol import Export, Failure, Fit, Stopped
+from .prepare import Preparation
+from .protocol import Categories, Export, Failure, Fit, Stopped, treatments
 
 Emit = Callable[..., None]  # emit(event, **fields)
 LOSS = {"binary": "stop_log_loss", "multiclass": "stop_log_loss", "regression": "stop_rmse"}
 
 
 class Engine:
-    """Holds what is worth keeping between requests: raw matrices, and the quantised ones of each family."""
+    """Holds what is worth keeping between requests: raw matrices, prepared ones, and the quantised ones of each family."""
 
     def __init__(self, threads: int = 1):
         self.threads = threads
         self.tables = data.Cache(2)
+        self.prepared = data.Cache(2)
         self.quantised = data.Cache(4)
 
     def run(self, request: Fit, emit: Emit, stopping: threading.Event) -> dict[str, Any]:
         """Fits, predicts and writes; answers the fields of `done`. Failure for what the request is to blame for."""
         kind = models.load(request.model.kind)
         table = self.table(request)
-        job = prepare(request, kind, table, self, emit, stopping)
+        job, prepared = gather(request, kind, table, self, emit, stopping)
         fitted = fit(kind, job)
         rows = table.features[data.row_numbers(request.rows.predict, len(table.label))]
-        predicted = predict(kind, fitted, rows, job)
+        predicted = predict(kind, fitted, prepare.apply(prepared, rows), job)
         columns = named(predicted)
         metrics = {} if fitted.stop_loss is None else {LOSS[job.task]: float(fitted.stop_loss)}
         shape = kind.structure(fitted.model, job)
         metrics["model_bytes"] = structure.size(shape)
         files: dict[str, bytes] = {}
         if isinstance(request, Export):
-            files = exported(kind, fitted, shape, job)
+            graph = onnx_graph(prepared, shape, table.features.shape[1], job.task)
+            files = {"model.onnx": graph} | kind.native(fitted.model, job)
             again = onnx_predict(files["model.onnx"], rows, predicted.shape[1], self.threads)
             columns |= {f"onnx_{name}": values for name, values in named(again).items()}
             metrics["parity"] = difference(predicted, again)
         files["predictions.arrow"] = artefacts.arrow_file(columns)
         written = [artefacts.write(request.out, name, content) for name, content in files.items()]
-        importances = shares(request.dataset.features, fitted.importances)
+        importances = shares(request.dataset.features, fitted.importances, prepared)
         return {"artefacts": written, "metrics": metrics, "iterations": fitted.iterations, "importances": importances}
 
     def table(self, request: Fit) -> data.Table:
-        dataset = request.dataset
-        key = (dataset.digest, tuple(dataset.features), dataset.label)
-        return self.tables.get(key, lambda: data.load(dataset))
+        return self.tables.get(data.key(request.dataset), lambda: data.load(request.dataset))
 
 
-def prepare(request: Fit, kind: Any, table: data.Table, engine: Engine, emit: Emit, stopping: threading.Event) -> Job:
-    """Rows, weights and parameters of the fit, checked."""
+def gather(
+    request: Fit, kind: Any, table: data.Table, engine: Engine, emit: Emit, stopping: threading.Event
+) -> tuple[Job, Preparation]:
+    """Rows, weights and parameters of the fit, checked, and how the rows were prepared."""
     if not os.path.isdir(request.out):
         raise Failure("BAD_REQUEST", f"out is no directory: {request.out}")
     dataset, params = request.dataset, parameters(request, kind)
@@ -65,17 +68,21 @@ def prepare(request: Fit, kind: Any, table: data.Table, engine: Engine, emit: Em
     y, y_stop = (data.targets(table.label[rows], dataset) for rows in (train, stop))
     check_classes(y, dataset.classes, dataset.task)
     weights = data.class_weights(y, len(dataset.classes)) if balanced else None
-    what = (dataset.digest, tuple(dataset.features), dataset.label, tuple(dataset.classes), dataset.task)
-    key = (request.model.kind, *what, balanced, data.rows_key(request.rows.train), data.rows_key(stop_rows))
-    return Job(
+    check_encodings(request, kind)
+    what = (*data.key(dataset), tuple(dataset.classes), dataset.task, data.rows_key(request.rows.train))
+    how = (*treatments(request), request.model.prepare.numbers.scale, kind.NUMBERS, request.model.seed)
+    prepared, x = engine.prepared.get((what, how), lambda: learn(request, kind, table.features[train], y))
+    key = (what, how, request.model.kind, balanced, data.rows_key(stop_rows))
+    job = Job(
         task=dataset.task,
         classes=len(dataset.classes),
-        x=table.features[train],
+        x=x,
         y=y,
         weight=None if weights is None else weights[y],
-        x_stop=table.features[stop],
+        x_stop=prepare.apply(prepared, table.features[stop]),
         y_stop=y_stop,
         weight_stop=None if weights is None else weights[y_stop],
+        native=prepared.native,
         rounds=rounds if len(y_stop) else None,
         params=params,
         seed=request.model.seed,
@@ -85,6 +92,23 @@ def prepare(request: Fit, kind: Any, table: data.Table, engine: Engine, emit: Em
         progress=Progress(emit, stopping, LOSS[dataset.task]),
         warn=lambda code, message: emit("warning", code=code, message=message),
     )
+    return job, prepared
+
+
+def learn(request: Fit, kind: Any, x: np.ndarray, y: np.ndarray) -> tuple[Preparation, np.ndarray]:
+    """The preparation of raw training rows, and what they are then. More than two classes are a 0/1 label each."""
+    dataset, model = request.dataset, request.model
+    labels = y[:, None] == np.arange(len(dataset.classes)) if dataset.task == "multiclass" else y[:, None]
+    words = [dataset.categories.get(name, 0) for name in dataset.features]
+    how = treatments(request)
+    return prepare.fit(x, labels.astype(np.float64), how, words, kind.NUMBERS, model.prepare.numbers.scale, model.seed)
+
+
+def check_encodings(request: Fit, kind: Any) -> None:
+    native = [isinstance(how, Categories) and how.encode == "native" for how in treatments(request)]
+    if any(native) and not kind.NATIVE:
+        reason = f"{request.model.kind} cannot split by categories as they are; encode them one_hot, ordinal or target"
+        raise Failure("ENCODING_UNSUPPORTED", reason)
 
 
 def parameters(request: Fit, kind: Any) -> dict[str, Any]:
@@ -142,23 +166,23 @@ def fit(kind: Any, job: Job) -> Fitted:
 
 
 def predict(kind: Any, fitted: Fitted, rows: np.ndarray, job: Job) -> np.ndarray:
-    """(N, K) float32 probabilities, or (N, 1) values for regression. NOT_FINITE."""
+    """(N, K) float32 probabilities, or (N, 1) values for regression, of prepared rows. NOT_FINITE."""
     if not len(rows):  # LightGBM and scikit-learn refuse an empty matrix
         return np.empty((0, job.classes or 1), np.float32)
     predicted = kind.predict(fitted.model, rows, job)
     if predicted.ndim == 1:
         predicted = np.column_stack([1 - predicted, predicted] if job.task == "binary" else [predicted])
+    with np.errstate(over="ignore"):
+        predicted = predicted.astype(np.float32)
     if not np.isfinite(predicted).all():
         raise Failure("NOT_FINITE", "the model predicts values that are not finite")
-    return predicted.astype(np.float32)
+    return predicted
 
 
-def exported(kind: Any, fitted: Fitted, shape: structure.Ensemble | structure.Linear, job: Job) -> dict[str, bytes]:
-    """model.onnx, and the library's own format where it has one that is not a pickle."""
+def onnx_graph(prepared: Preparation, shape: structure.Ensemble | structure.Linear, features: int, task: str) -> bytes:
     from . import export
 
-    graph = export.graph(shape, job.x.shape[1], job.task)
-    return {"model.onnx": graph} | kind.native(fitted.model, job)
+    return export.graph(prepared, shape, features, task)
 
 
 def onnx_predict(graph: bytes, rows: np.ndarray, columns: int, threads: int) -> np.ndarray:
@@ -180,12 +204,13 @@ def difference(native: np.ndarray, onnx: np.ndarray) -> float | None:
     return float(np.max(np.abs(native - onnx) / np.maximum(1, np.abs(native))))
 
 
-def shares(features: list[str], importances: np.ndarray) -> dict[str, float] | None:
-    """Importances that sum to 1; None when the model uses no feature."""
+def shares(features: list[str], importances: np.ndarray, prepared: Preparation) -> dict[str, float] | None:
+    """Importances of the features, each the sum over the columns made from it, that sum to 1; None when the model uses none."""
     total = float(np.sum(importances))
     if total <= 0:
         return None
-    return {name: float(value) / total for name, value in zip(features, importances, strict=True)}
+    summed = np.bincount(prepared.sources(), importances, len(features))
+    return {name: float(value) / total for name, value in zip(features, summed, strict=True)}
 
 
 class Progress:

@@ -11,6 +11,8 @@ VERSION = 1
 
 Name = Annotated[str, msgspec.Meta(min_length=1)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
+Words = Annotated[int, msgspec.Meta(ge=0, le=2**24 - 2)]  # float32 counts no further
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Ranges = list[tuple[Count, Count]]  # half-open: [[0, 1300], [1310, 1400]]
 Rows = Ranges | Name  # or the path of an Arrow file with one uint32 column of row numbers
 
@@ -26,11 +28,36 @@ class Dataset(Struct):
     label: Name
     task: Literal["binary", "multiclass", "regression"]
     classes: list[float] = []  # label values in the order of the predicted columns
+    categories: dict[Name, Words] = {}  # feature -> K: it holds codes 0..K-1, K for a word never seen, NaN for missing
+
+
+class Numbers(Struct, frozen=True):
+    """What is done to a feature that holds numbers; None leaves imputing and scaling to the kind."""
+
+    impute: Literal["median", "mean", "most_frequent", "constant"] | None = None
+    value: Annotated[float, msgspec.Meta(ge=-3.4e38, le=3.4e38)] = 0.0  # of impute: constant
+    indicator: bool = False  # a 0/1 column beside each feature with missing values in training
+    clip: tuple[Share, Share] | None = None  # quantiles
+    scale: Literal["standard", "min_max", "robust", "none"] | None = None
+
+
+class Categories(Struct, frozen=True):
+    """What is done to a feature that holds codes."""
+
+    encode: Literal["one_hot", "ordinal", "target", "native"] = "one_hot"
+    impute: Literal["most_frequent", "own"] = "most_frequent"  # own: missing is a category like the others
+
+
+class Prepare(Struct, frozen=True):
+    numbers: Numbers = Numbers()
+    categories: Categories = Categories()
+    columns: dict[Name, dict[str, Any]] = {}  # feature -> what is different for it
 
 
 class Model(Struct):
     kind: Name
     params: dict[str, Any] = {}
+    prepare: Prepare = Prepare()
     seed: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 0
 
 
@@ -96,6 +123,33 @@ def check(request: Fit) -> None:
     names = request.dataset.features
     if not names or len(set(names)) < len(names):
         raise Failure("BAD_REQUEST", "features must be named, each once")
+    if strangers := sorted((request.dataset.categories.keys() | request.model.prepare.columns.keys()) - set(names)):
+        raise Failure("BAD_REQUEST", f"categories or prepare.columns name what is no feature: {', '.join(strangers)}")
+    treatments(request)
+
+
+def treatments(request: Fit) -> list[Numbers | Categories]:
+    """What is done to each feature, in their order: its own words in `columns` laid over those for all."""
+    prepare = request.model.prepare
+    return [
+        treatment(
+            name,
+            prepare.categories if name in request.dataset.categories else prepare.numbers,
+            prepare.columns.get(name, {}),
+        )
+        for name in request.dataset.features
+    ]
+
+
+def treatment(name: str, common: Numbers | Categories, own: dict[str, Any]) -> Numbers | Categories:
+    try:
+        merged = msgspec.convert(msgspec.to_builtins(common) | own, type(common)) if own else common
+    except msgspec.ValidationError as error:
+        sort = type(common).__name__.lower()
+        raise Failure("BAD_REQUEST", f"prepare.columns.{name}, which holds {sort}: {error}") from None
+    if isinstance(merged, Numbers) and merged.clip and merged.clip[0] >= merged.clip[1]:
+        raise Failure("BAD_REQUEST", f"clip of {name} is {list(merged.clip)}, not a lower and a higher quantile")
+    return merged
 
 
 def id_of(line: bytes) -> str | None:

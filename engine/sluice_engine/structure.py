@@ -1,4 +1,4 @@
-"""Fitted models as plain arrays, between the libraries and ONNX: trees of nodes, or a linear map behind a scaler."""
+"""Fitted models as plain arrays, between the libraries and ONNX: trees of nodes, or a linear map. Both read a prepared matrix."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -22,6 +22,14 @@ class Tree:
 
 
 @dataclass
+class Sets:
+    """Splits by category as S columns to compare with 0.5: 1 where a row goes to `no`. They need no kind of node of their own."""
+
+    column: np.ndarray  # (S,) the column of the matrix whose category is asked for
+    no: np.ndarray  # (S, W) 0 or 1 by category; the last is for NaN
+
+
+@dataclass
 class Ensemble:
     """The sum of trees, then the link. `float32` adds up in float32 in tree order, as XGBoost does; else in float64."""
 
@@ -30,19 +38,16 @@ class Ensemble:
     targets: int
     link: Literal["sigmoid", "softmax", "identity"]
     float32: bool = False
-    fill: np.ndarray | None = None  # (F,) float32 put in for missing values first
+    sets: Sets | None = None  # columns behind those of the matrix
 
 
 @dataclass
 class Linear:
-    """link(((x or fill) - mean) / scale @ coef.T + intercept), all in float64."""
+    """link(x @ coef.T + intercept), all in float64."""
 
-    fill: np.ndarray  # (F,)
-    mean: np.ndarray  # (F,)
-    scale: np.ndarray  # (F,)
-    coef: np.ndarray  # (T, F)
+    coef: np.ndarray  # (T, C)
     intercept: np.ndarray  # (T,)
-    link: Literal["sigmoid", "softmax"]
+    link: Literal["sigmoid", "softmax", "identity"]
 
 
 def size(model: Ensemble | Linear) -> int:
@@ -50,6 +55,28 @@ def size(model: Ensemble | Linear) -> int:
     if isinstance(model, Linear):
         return model.coef.nbytes + model.intercept.nbytes
     return sum(tree.feature.nbytes + tree.threshold.nbytes + tree.leaf.nbytes for tree in model.trees)
+
+
+class SetColumns:
+    """Numbers the columns of Sets while trees are read; equal questions are one column."""
+
+    def __init__(self, columns: int, native: dict[int, int]):
+        self.columns, self.native = columns, native
+        self.width = max(native.values(), default=0) + 1
+        self.numbered: dict[tuple[int, bytes], int] = {}
+
+    def add(self, column: int, members: list[int], member_no: bool, nan_no: bool) -> int:
+        """The column that is 1 where a row goes to `no`: the members, or all others; a missing value as it is told."""
+        no = np.full(self.width, not member_no, np.uint8)
+        no[members] = member_no
+        no[-1] = nan_no
+        return self.columns + self.numbered.setdefault((column, no.tobytes()), len(self.numbered))
+
+    def made(self) -> Sets | None:
+        if not self.numbered:
+            return None
+        column, no = zip(*self.numbered, strict=True)
+        return Sets(np.array(column), np.frombuffer(b"".join(no), np.uint8).reshape(-1, self.width))
 
 
 def constant(value: float, target: int = 0) -> Tree:

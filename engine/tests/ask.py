@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from sluice_engine import fit, models, protocol
+from sluice_engine import export, fit, models, prepare, protocol
 
 ENGINE = Path(__file__).parents[1]
 PROTOCOL = ENGINE.parent / "protocol"
@@ -25,7 +25,17 @@ TREES = {
     "lightgbm": "n_estimators",
     "catboost": "iterations",
 }
+CLASSIFIERS = [kind for kind in KINDS if kind != "ridge"]
+LINEAR = ["logistic", "ridge"]
+CASES = [
+    (kind, task)
+    for kind in KINDS
+    for task in ("binary", "multiclass", "regression")
+    if (kind, task == "regression") not in (("logistic", True), ("ridge", False))
+]
 BOOSTING = ["xgboost", "lightgbm", "catboost"]
+SMALL = {kind: {TREES[kind]: 12} if kind in TREES else {} for kind in KINDS}
+BOUND = {kind: 1e-5 if kind in LINEAR else 1e-6 for kind in KINDS}  # of parity
 
 
 def conforms(message: dict, definition: str) -> bool:
@@ -51,6 +61,8 @@ def request(
     seed: int = 7,
     iterations: int | None = None,
     digest: str | None = None,
+    categories: dict[str, int] | None = None,
+    prepare: dict | None = None,
 ) -> dict:
     """Writes the dataset and an empty `out` under `folder`; by default every row is trained on and predicted."""
     features = [f"f{i}" for i in range(x.shape[1])]
@@ -70,8 +82,9 @@ def request(
             "label": "label",
             "task": task,
             "classes": classes,
+            "categories": categories or {},
         },
-        "model": {"kind": kind, "params": params or {}, "seed": seed},
+        "model": {"kind": kind, "params": params or {}, "prepare": prepare or {}, "seed": seed},
         "rows": rows or {"train": [[0, len(y)]], "predict": [[0, len(y)]]},
         "iterations": iterations,
         "out": str(out),
@@ -96,6 +109,26 @@ def ask(asked: dict, engine: fit.Engine | None = None) -> Answer:
     decoded = protocol.decode(msgspec.json.encode(asked))
     emit = lambda event, **fields: events.append({"event": event, **fields})  # noqa: E731
     return Answer((engine or fit.Engine()).run(decoded, emit, threading.Event()), events, Path(asked["out"]))
+
+
+class Trained:
+    """A fitted model with both of its faces."""
+
+    def __init__(self, folder: Path, kind: str, x: np.ndarray, y: np.ndarray, params: dict | None = None, **more):
+        engine = fit.Engine()
+        asked = protocol.decode(msgspec.json.encode(request(folder, kind, x, y, params, **more)))
+        self.kind = models.load(kind)
+        table = engine.table(asked)
+        self.job, self.prepared = fit.gather(asked, self.kind, table, engine, lambda *_, **__: None, threading.Event())
+        self.fitted = fit.fit(self.kind, self.job)
+        self.structure = self.kind.structure(self.fitted.model, self.job)
+        self.onnx = fit.onnx_graph(self.prepared, self.structure, x.shape[1], self.job.task)
+
+    def difference(self, x: np.ndarray) -> float:
+        """How far the graph is from the library on raw rows."""
+        x = np.ascontiguousarray(x, np.float32)
+        native = fit.predict(self.kind, self.fitted, prepare.apply(self.prepared, x), self.job)
+        return fit.difference(native, export.run(self.onnx, x, 1))
 
 
 class Process:

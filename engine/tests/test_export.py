@@ -1,47 +1,18 @@
 """ONNX against the native model: hard data, every pattern of missing values, and what the graph may hold."""
 
-import threading
-
 import catboost
 import lightgbm
-import msgspec
 import numpy as np
 import onnx
 import pytest
 import xgboost
-from ask import BOOSTING, KINDS, TREES, ask, request
+from ask import BOOSTING, BOUND, CASES, CLASSIFIERS, KINDS, SMALL, TREES, Trained, ask, request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sluice_engine import export, fit, models, protocol
+from sluice_engine import export
 from sluice_engine.structure import Ensemble
-
-BOUND = {kind: 1e-5 if kind == "logistic" else 1e-6 for kind in KINDS}
-SMALL = {"logistic": {}} | {kind: {name: 12} for kind, name in TREES.items()}
-CASES = [
-    (kind, task)
-    for kind in KINDS
-    for task in ("binary", "multiclass", "regression")
-    if (kind, task) != ("logistic", "regression")
-]
-
-
-class Trained:
-    """A fitted model with both of its faces."""
-
-    def __init__(self, folder, kind, x, y, params=None, task="binary", rows=None):
-        engine = fit.Engine()
-        asked = protocol.decode(msgspec.json.encode(request(folder, kind, x, y, params, task=task, rows=rows)))
-        self.kind = models.load(kind)
-        self.job = fit.prepare(asked, self.kind, engine.table(asked), engine, lambda *_, **__: None, threading.Event())
-        self.fitted = fit.fit(self.kind, self.job)
-        self.structure = self.kind.structure(self.fitted.model, self.job)
-        self.onnx = fit.exported(self.kind, self.fitted, self.structure, self.job)["model.onnx"]
-
-    def difference(self, x: np.ndarray) -> float:
-        x = np.ascontiguousarray(x, np.float32)
-        return fit.difference(fit.predict(self.kind, self.fitted, x, self.job), export.run(self.onnx, x, 1))
 
 
 def labels(score: np.ndarray, task: str) -> np.ndarray:
@@ -83,7 +54,7 @@ def at_thresholds(structure: Ensemble, x: np.ndarray) -> np.ndarray:
 def test_parity(tmp_path, data, kind, task, missing):
     x, score = data
     trained = Trained(
-        tmp_path, kind, holes(x) if missing == "in training" else x, labels(score, task), SMALL[kind], task
+        tmp_path, kind, holes(x) if missing == "in training" else x, labels(score, task), SMALL[kind], task=task
     )
     assert trained.difference(x if missing == "never" else holes(x)) <= BOUND[kind]
     if isinstance(trained.structure, Ensemble):
@@ -112,10 +83,10 @@ HARD = ["neighbouring floats near 1e9", "magnitudes 1e-30 to 1e30", "ties", "den
 @pytest.mark.parametrize("name", HARD)
 @pytest.mark.parametrize("kind", KINDS)
 def test_parity_on_hard_data(tmp_path, kind, name):
-    x = hard(name)
-    y = labels((np.argsort(np.argsort(x[:, 0])) + 80 * np.random.default_rng(6).normal(size=400)), "binary")
+    x, task = hard(name), "regression" if kind == "ridge" else "binary"
+    y = labels((np.argsort(np.argsort(x[:, 0])) + 80 * np.random.default_rng(6).normal(size=400)), task)
     for training in (x, holes(x)):
-        trained = Trained(tmp_path, kind, training, y, SMALL[kind])
+        trained = Trained(tmp_path, kind, training, y, SMALL[kind], task=task)
         assert trained.difference(x) <= BOUND[kind]
         assert trained.difference(holes(x)) <= BOUND[kind]
         if isinstance(trained.structure, Ensemble):
@@ -137,7 +108,7 @@ def test_parity_of_500_deep_trees_on_50_features(tmp_path, kind):
     assert trained.difference(np.concatenate([x, holes(x), rng.normal(size=(500, 50)).astype(np.float32)])) <= 1e-6
 
 
-@pytest.fixture(scope="module", params=[(kind, seen) for kind in KINDS for seen in (False, True)], ids=str)
+@pytest.fixture(scope="module", params=[(kind, seen) for kind in CLASSIFIERS for seen in (False, True)], ids=str)
 def trained(request, tmp_path_factory, data):
     """Each kind, trained without and with missing values."""
     kind, seen = request.param
@@ -165,7 +136,7 @@ def test_parity_on_any_float32(trained, rows):
 @pytest.mark.parametrize(("kind", "task"), CASES)
 def test_graph_keeps_to_the_contract(tmp_path, data, kind, task):
     x, score = data
-    model = onnx.load_model_from_string(Trained(tmp_path, kind, x, labels(score, task), SMALL[kind], task).onnx)
+    model = onnx.load_model_from_string(Trained(tmp_path, kind, x, labels(score, task), SMALL[kind], task=task).onnx)
     onnx.checker.check_model(model, full_check=True)
     assert {opset.domain: opset.version for opset in model.opset_import} == {"": 17, "ai.onnx.ml": 3}
     assert {node.domain for node in model.graph.node} <= {"", "ai.onnx.ml"}
@@ -182,7 +153,7 @@ def test_graph_keeps_to_the_contract(tmp_path, data, kind, task):
 
 def test_a_graph_predicts_one_row_as_it_predicts_many(tmp_path, binary):
     x, y = binary
-    for kind in KINDS:
+    for kind in CLASSIFIERS:
         graph = Trained(tmp_path, kind, x, y, SMALL[kind]).onnx
         together = export.run(graph, x[:50], 1)
         alone = np.concatenate([export.run(graph, x[i : i + 1], 1) for i in range(50)])

@@ -5,13 +5,13 @@ import ast
 import numpy as np
 import pyarrow as pa
 import pytest
-from ask import BOOSTING, ENGINE, KINDS, TREES, ask, request, write
+from ask import BOOSTING, CLASSIFIERS, ENGINE, KINDS, TREES, ask, request, write
 from catboost import CatBoostClassifier
 from lightgbm import LGBMClassifier
 from lightgbm import early_stopping as stop_lightgbm
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
@@ -27,6 +27,7 @@ PARAMS = {
     "random_forest": {"n_estimators": 23, "max_depth": 5, "min_samples_leaf": 3, "max_features": 0.5},
     "xgboost": {"n_estimators": 40, "max_depth": 3, "learning_rate": 0.2, "subsample": 0.8, "colsample_bytree": 0.7, "reg_lambda": 2, "gamma": 0.1, "min_child_weight": 2, "max_bin": 64},
     "lightgbm": {"n_estimators": 40, "num_leaves": 7, "learning_rate": 0.2, "subsample": 0.8, "subsample_freq": 1, "colsample_bytree": 0.7, "min_child_samples": 5, "reg_alpha": 0.1, "max_bin": 63},
+    "ridge": {"alpha": 0.3},
     "catboost": {"iterations": 20, "depth": 3, "learning_rate": 0.2, "l2_leaf_reg": 2, "border_count": 32},
 }  # fmt: skip
 EAGER = {"learning_rate": 0.5, "early_stopping_rounds": 5}
@@ -60,7 +61,7 @@ def weight_name(kind: str) -> str:
 
 
 @pytest.mark.parametrize("weights", [None, "balanced"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CLASSIFIERS)
 def test_equals_the_plain_library(tmp_path, binary, kind, weights):
     x, y = binary
     answer = ask(request(tmp_path, kind, x, y, PARAMS[kind] | {"class_weight": weights}, seed=11))
@@ -94,6 +95,38 @@ def test_early_stopping_equals_the_plain_library(tmp_path, binary, kind):
     assert answer.done["metrics"]["stop_log_loss"] == pytest.approx(-np.log(p).mean(), abs=1e-6)
 
 
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+@pytest.mark.parametrize("kind", BOOSTING)
+def test_what_stops_the_fit_is_the_loss_of_its_predictions(tmp_path, data, kind, task):
+    x, y = data
+    if task == "multiclass":
+        y = np.digitize(y, [-0.3, 1.0]).astype(float)
+    params = {TREES[kind]: 200} | EAGER
+    done, columns = [], []
+    for rows, iterations in (({"predict": [[400, 500]]}, None), ({"predict": [[400, 500]], "stop": []}, 3)):
+        answer = ask(request(tmp_path, kind, x, y, params, task=task, rows=PART | rows, iterations=iterations))
+        done.append(answer.done)
+        columns.append(answer.columns().astype(float))
+    stopped = y[400:500]
+    if task == "regression":
+        loss, name = np.sqrt(np.mean((columns[0][:, 0] - stopped) ** 2)), "stop_rmse"
+    else:
+        loss, name = -np.log(columns[0][np.arange(100), stopped.astype(int)]).mean(), "stop_log_loss"
+    assert done[0]["metrics"][name] == pytest.approx(loss, rel=1e-5)
+    assert 1 < done[0]["iterations"] < 100
+    assert done[1]["iterations"] == 3 and name not in done[1]["metrics"]
+
+
+@pytest.mark.parametrize("kind", CLASSIFIERS)
+def test_class_weights_of_three_classes_equal_the_plain_library(tmp_path, data, kind):
+    x, score = data
+    y = np.digitize(score, [-0.3, 2.0])
+    answer = ask(request(tmp_path, kind, x, y, PARAMS[kind] | {"class_weight": "balanced"}, task="multiclass"))
+    sample = {weight_name(kind): compute_sample_weight("balanced", y)}
+    reference = plain(kind, PARAMS[kind], 7).fit(matrix(kind, x), y, **sample)
+    assert answer.columns() == pytest.approx(reference.predict_proba(matrix(kind, x)), abs=1e-6)
+
+
 @pytest.mark.parametrize("kind", BOOSTING)
 def test_the_refit_with_the_iterations_found_is_the_same_model(tmp_path, binary, kind):
     params = PARAMS[kind] | EAGER | {TREES[kind]: 200}
@@ -120,6 +153,24 @@ def test_regression_equals_the_plain_library(tmp_path, data):
     assert np.array_equal(answer.columns()[:, 0], reference.predict(x))
 
 
+@pytest.mark.parametrize("alpha", [0, 0.3, 100])
+def test_ridge_equals_the_plain_library(tmp_path, data, alpha):
+    x, y = data
+    answer = ask(request(tmp_path, "ridge", x, y, {"alpha": alpha}, task="regression"))
+    reference = make_pipeline(StandardScaler(), Ridge(alpha=alpha)).fit(x.astype(float), y)
+    assert answer.columns()[:, 0] == pytest.approx(reference.predict(x.astype(float)), abs=1e-6)
+    assert list(answer.done["importances"].values()) == pytest.approx(
+        np.abs(reference[1].coef_) / np.abs(reference[1].coef_).sum()
+    )
+
+
+def test_ridge_stands_columns_that_determine_each_other(tmp_path, data):
+    x, y = data
+    twice = np.column_stack([x, x])
+    answers = [ask(request(tmp_path, "ridge", each, y, {"alpha": 0}, task="regression")) for each in (x, twice)]
+    assert answers[1].columns() == pytest.approx(answers[0].columns(), abs=1e-5)
+
+
 def test_missing_values_are_imputed_by_the_median_of_the_training_rows(tmp_path, binary):
     x, y = binary
     holes = x.copy()
@@ -134,7 +185,7 @@ def test_missing_values_are_imputed_by_the_median_of_the_training_rows(tmp_path,
         assert answer.columns() == pytest.approx(expected, abs=1e-7)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CLASSIFIERS)
 def test_equal_seeds_give_equal_bits_and_the_cache_changes_none(tmp_path, binary, kind):
     params = PARAMS[kind] | ({"early_stopping_rounds": 5} if kind in BOOSTING else {})
     warm = Engine()
@@ -164,7 +215,7 @@ def test_what_shapes_the_matrix_is_in_the_key(tmp_path, binary, change):
         assert after["artefacts"] != before["artefacts"]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "logistic"])
+@pytest.mark.parametrize("kind", list(TREES))
 def test_another_seed_is_another_model(tmp_path, binary, kind):
     answers = [ask(request(tmp_path, kind, *binary, PARAMS[kind], seed=seed)).columns() for seed in (1, 2)]
     assert not np.array_equal(*answers)
@@ -190,7 +241,7 @@ def test_rows_by_index_file_equal_ranges(tmp_path, binary):
 def test_classes_are_predicted_in_their_order(tmp_path, data):
     x, score = data
     y = np.digitize(score, [-0.3, 1.0]) - 1.0
-    for kind in KINDS:
+    for kind in CLASSIFIERS:
         asked = request(tmp_path, kind, x, y, PARAMS[kind], task="multiclass")
         p = ask(asked).columns()
         assert p.shape == (600, 3)
@@ -201,7 +252,7 @@ def test_classes_are_predicted_in_their_order(tmp_path, data):
         assert np.mean(np.array([1, -1, 0])[other.argmax(axis=1)] == y) > 0.5
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CLASSIFIERS)
 def test_importances_are_shares(tmp_path, binary, kind):
     done = ask(request(tmp_path, kind, *binary, PARAMS[kind])).done
     assert sum(done["importances"].values()) == pytest.approx(1)
@@ -218,7 +269,7 @@ def test_no_feature_used_no_importances(tmp_path, binary):
 
 
 def test_nothing_to_predict(tmp_path, binary):
-    for kind in KINDS:
+    for kind in CLASSIFIERS:
         answer = ask(request(tmp_path, kind, *binary, PARAMS[kind], method="export", rows={"train": [[0, 600]]}))
         assert answer.columns().shape == (0, 2)
         assert answer.done["metrics"]["parity"] is None
@@ -261,6 +312,7 @@ def test_unknown_parameters_are_refused_by_name(tmp_path, binary, kind):
         ("FIT_FAILED", "catboost", {"depth": 99}),
         ("FIT_FAILED", "random_forest", {"max_features": "all"}),
         ("FIT_FAILED", "logistic", {"C": -1}),
+        ("TASK_UNSUPPORTED", "ridge", {}),
     ],
 )
 def test_bad_models_are_refused(tmp_path, binary, code, kind, change):

@@ -207,8 +207,9 @@ def running(pid: int) -> bool:
 def test_writes_below_out_only(tmp_path, binary, kind):
     home = tmp_path / "home"
     home.mkdir()
+    params, task = {TREES[kind]: 5} if kind in TREES else {}, "regression" if kind == "ridge" else "binary"
     with Process(HOME=str(home), TMPDIR=str(home)) as engine:
-        engine.send(request(tmp_path, kind, *binary, {TREES[kind]: 5} if kind in TREES else {}, method="export"))
+        engine.send(request(tmp_path, kind, *binary, params, method="export", task=task))
         done = engine.answer()
     assert done["event"] == "done", done
     assert sorted(os.listdir(tmp_path / "out")) == sorted(artefact["name"] for artefact in done["artefacts"])

@@ -45,13 +45,38 @@ export function strings(table: Table, name: string): (string | null)[] {
 export function rowsBySymbol(table: Table): Map<string, Int32Array> {
   const symbol = findColumn(table, 'symbol')
   if (!symbol) return new Map([['', Int32Array.from({ length: table.rows }, (_, i) => i)]])
-  const rows = new Map<string, number[]>()
-  for (const [i, name] of strings(table, 'symbol').entries()) {
-    const list = rows.get(name ?? '')
-    if (list) list.push(i)
-    else rows.set(name ?? '', [i])
+  const { names, codes, counts } = numbered(strings(table, 'symbol'))
+  const rows = counts.map(count => new Int32Array(count))
+  const filled = new Int32Array(names.length)
+  for (let i = 0; i < codes.length; i++) rows[codes[i]][filled[codes[i]]++] = i
+  return new Map(names.map((name, code) => [name, rows[code]]))
+}
+
+/** Each name as a number, by first appearance. Names of a sorted table come round in one order, so the one after the last is tried first. */
+function numbered(values: (string | null)[]): { names: string[]; codes: Int32Array; counts: number[] } {
+  const known = new Map<string, number>()
+  const names: string[] = []
+  const counts: number[] = []
+  const after: number[] = []
+  const codes = new Int32Array(values.length)
+  let last = 0
+  for (let i = 0; i < values.length; i++) {
+    const name = values[i] ?? ''
+    let code: number | undefined = after[last]
+    if (names[code] !== name) {
+      code = known.get(name)
+      if (code === undefined) {
+        code = names.push(name) - 1
+        counts.push(0)
+        known.set(name, code)
+      }
+      after[last] = code
+    }
+    codes[i] = code
+    counts[code]++
+    last = code
   }
-  return new Map([...rows].map(([name, list]) => [name, Int32Array.from(list)]))
+  return { names, codes, counts }
 }
 
 /** Rows `from` (inclusive) to `to` (exclusive); number columns are views, not copies. */

@@ -10,10 +10,8 @@ import { type Refused, refusedRows } from './quarantine.ts'
 import { joinRows, type Rows, type Source } from './rows.ts'
 import { type Spilled, spill, type Words } from './spill.ts'
 
-/** Rows that are held in memory before they are put on disk. */
+/** Rows that are held in memory before they are put on disk; about half as many are arranged at once after that. */
 const MOST_IN_MEMORY = 1 << 21
-/** About as many rows as are arranged at once after that. */
-const WINDOW = 1 << 20
 
 export interface Gathered {
   layout: Layout
@@ -30,7 +28,6 @@ export interface GatherOptions {
   /** A folder for what does not fit in memory; the caller removes it. */
   scratch: string
   signal: AbortSignal
-  rules?: string[]
   mostInMemory?: number
 }
 
@@ -83,7 +80,7 @@ export async function gather(source: Source, options: GatherOptions): Promise<Ga
     }
     if (rest) runs.push(spillRun(rest))
     try {
-      for (const rows of windows(runs)) {
+      for (const rows of windows(runs, mostInMemory / 2)) {
         signal.throwIfAborted()
         yield accept(rows)
       }
@@ -101,11 +98,11 @@ export async function gather(source: Source, options: GatherOptions): Promise<Ga
   return { layout, read, tables, counts, refused, contract }
 }
 
-/** Stretches of time of about WINDOW rows, each with the rows of every run, earlier runs first. */
-function* windows(runs: Spilled[]): Generator<Rows> {
+/** Stretches of time of about `size` rows, each with the rows of every run, earlier runs first. */
+function* windows(runs: Spilled[], size: number): Generator<Rows> {
   const times = Float64Array.from(runs.flatMap(({ sample }) => [...sample])).sort()
   const total = runs.reduce((sum, { rows }) => sum + rows, 0)
-  const stride = Math.max(1, Math.floor((WINDOW / Math.max(total, 1)) * times.length))
+  const stride = Math.max(1, Math.floor((size / Math.max(total, 1)) * times.length))
   const borders = new Set(times.filter((_, i) => i > 0 && i % stride === 0))
   let from = runs.map(() => 0)
   for (const border of [...borders, Number.POSITIVE_INFINITY]) {

@@ -7,13 +7,11 @@ export interface Merger {
   merge(old: Table, fresh: Table): Table
   /** Rows without a time: those of a known key take the old one's place, others follow. */
   append(old: Table, fresh: Table): Table
-  counts: { added: number; revised: number }
   /** Old rows that were replaced by others. */
   replaced: Table[]
 }
 
 export function merger(layout: Pick<Layout, 'columns' | 'time' | 'symbol' | 'key'>): Merger {
-  const counts = { added: 0, revised: 0 }
   const replaced: Table[] = []
 
   function merge(old: Table, fresh: Table): Table {
@@ -26,15 +24,11 @@ export function merger(layout: Pick<Layout, 'columns' | 'time' | 'symbol' | 'key
       if (order < 0) from.push(a++)
       else {
         from.push(old.rows + b)
-        if (order > 0) counts.added++
-        else {
-          if (!isSame(old, a, fresh, b)) lost.push(a)
-          a++
-        }
+        if (order === 0 && !isSame(old, a, fresh, b)) lost.push(a)
+        if (order === 0) a++
         b++
       }
     }
-    counts.revised += lost.length
     if (lost.length) replaced.push(takeRows(old, lost))
     return picked(old, fresh, from)
   }
@@ -45,20 +39,17 @@ export function merger(layout: Pick<Layout, 'columns' | 'time' | 'symbol' | 'key
     const lost: number[] = []
     for (let row = 0; row < fresh.rows; row++) {
       const place = known?.get(keyOf(layout, fresh, row))
-      if (place === undefined) {
-        from.push(old.rows + row)
-        counts.added++
-      } else if (!isSame(old, place, fresh, row)) {
+      if (place === undefined) from.push(old.rows + row)
+      else if (!isSame(old, place, fresh, row)) {
         from[place] = old.rows + row
         lost.push(place)
       }
     }
-    counts.revised += lost.length
     if (lost.length) replaced.push(takeRows(old, lost))
     return picked(old, fresh, from)
   }
 
-  return { merge, append, counts, replaced }
+  return { merge, append, replaced }
 }
 
 const keyOf = ({ columns, key }: Pick<Layout, 'columns' | 'key'>, table: Table, row: number): string =>

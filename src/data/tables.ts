@@ -216,8 +216,9 @@ async function writePartitions(rows: NewRows, folder: string, context: TableCont
     const id = `revised-${revisions.length + 1}`
     revisions.push(await writePartition(joinTables(merging.replaced), `${id}.parquet`, id, folder, signal))
   }
-  const counts = onto ? merging.counts : { added: partitions.reduce((sum, { rows }) => sum + rows, 0), revised: 0 }
-  return { partitions, revisions, ...counts, watermark }
+  const total = partitions.reduce((sum, { rows }) => sum + rows, 0)
+  const revised = merging.replaced.reduce((sum, { rows }) => sum + rows, 0)
+  return { partitions, revisions, added: total - (onto?.rows ?? 0), revised, watermark }
 }
 
 /** Which files the next version keeps, and what it writes. */

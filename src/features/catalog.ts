@@ -136,20 +136,29 @@ const schemas = Object.entries(KINDS).map(([key, { schema }]) => {
   const whole = z.strictObject({ kind: z.literal(key), ...schema.shape })
   return key === 'macd' ? whole.superRefine(checkMacd) : whole
 })
-const setSchema = z.strictObject({ kind: z.literal('set'), name: z.enum(Object.keys(SETS)) })
+/** The set that a table decides on: its columns. */
+const COLUMNS = 'columns'
+const setSchema = z.strictObject({ kind: z.literal('set'), name: z.enum([...Object.keys(SETS), COLUMNS]) })
 
 const entrySchema = z.discriminatedUnion('kind', [setSchema, ...schemas])
 
 /** What stands for `features` where a config has none: 20 stationary features of candles. */
 export const defaultFeatures = [{ kind: 'set' as const, name: 'stationary_20' }]
 
+/** And of a table: every column but the label, and those that identify a row or a person. */
+export const tableFeatures = [{ kind: 'set' as const, name: COLUMNS }]
+
+/** Features of a row by itself: all there are where rows have no order. */
+export const ROW_KINDS = ['column', 'expr', 'set']
+
 /** The config's `features`. */
 export const featuresSchema = z.array(entrySchema).min(1).prefault(defaultFeatures)
 
-/** One spec for every feature: sets opened, lists fanned out (the first key outermost), in the order of the config. */
-export function expandFeatures(entries: FeatureEntry[]): FeatureSpec[] {
+/** One spec for every feature: sets opened, lists fanned out (the first key outermost), in the order of the config. `columns` are those of the set of that name. */
+export function expandFeatures(entries: FeatureEntry[], columns: string[] = []): FeatureSpec[] {
   return entries.flatMap(entry => {
     if (entry.kind !== 'set') return fanOut(entry)
+    if (entry.name === COLUMNS) return columns.map(name => ({ kind: 'column', name }))
     return expandFeatures(SETS[entry.name as string].map(member => entrySchema.parse(member) as FeatureEntry))
   })
 }

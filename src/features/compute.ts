@@ -23,22 +23,51 @@ const BLOCK = 4096
 
 /** Computes features for every row. `from`, the snapshots at the row before the first, is left as it was. */
 export function computeFeatures(table: Table, features: Feature[], from?: Map<string, Snapshot>): Computed {
-  const order = evaluationOrder(features, new Set(table.columns.map(({ name }) => name)))
-  const read = new Set(order.flatMap(({ reads }) => reads.filter(name => findColumn(table, name))))
-  const snapshots = new Map(from)
   const columns = features.map(() => new Float64Array(table.rows))
-  for (const [symbol, rows] of seriesOf(table)) {
-    const states = from?.get(symbol)?.states.map(state => state.slice()) ?? order.map(f => new Float64Array(f.size))
-    const length = rows?.length ?? table.rows
-    const out = rows ? features.map(() => new Float64Array(length)) : columns
-    const outputs = new Map(features.map((feature, i) => [feature, out[i]]))
-    const inputs = new Map<string, Float64Array>(features.map(({ name }, i) => [name, out[i]]))
-    for (const name of read) inputs.set(name, gather(numbers(table, name), rows))
-    advanceAll(order, states, inputs, outputs, length)
-    if (rows) for (const [i, values] of out.entries()) scatter(values, rows, columns[i])
-    snapshots.set(symbol, { symbol, states })
-  }
+  const work = { ...readBy(table, features), rows: table.rows, out: columns }
+  const snapshots = new Map(from)
+  for (const [symbol, rows] of seriesOf(table)) snapshots.set(symbol, computeSeries(work, symbol, rows, features, from))
   return { columns, snapshots }
+}
+
+/** What the features of a table read and write, whoever computes them. */
+export interface Work {
+  rows: number
+  /** Names of all columns of the table. */
+  names: string[]
+  /** Those that are read. */
+  inputs: Map<string, Float64Array>
+  /** One for each feature, as long as the table. */
+  out: Float64Array[]
+}
+
+export function readBy(table: Table, features: Feature[]): Pick<Work, 'names' | 'inputs'> {
+  const names = table.columns.map(({ name }) => name)
+  const read = evaluationOrder(features, new Set(names)).flatMap(({ reads }) => reads)
+  return {
+    names,
+    inputs: new Map(read.flatMap(name => (findColumn(table, name) ? [[name, numbers(table, name)]] : []))),
+  }
+}
+
+/** The features of one symbol; `rows` null: it has all of them. Gives what they remember. */
+export function computeSeries(
+  { inputs, names, out: columns, rows: all }: Work,
+  symbol: string,
+  rows: Int32Array | null,
+  features: Feature[],
+  from?: Map<string, Snapshot>,
+): Snapshot {
+  const order = evaluationOrder(features, new Set(names))
+  const states = from?.get(symbol)?.states.map(state => state.slice()) ?? order.map(f => new Float64Array(f.size))
+  const length = rows?.length ?? all
+  const out = rows ? features.map(() => new Float64Array(length)) : columns
+  const outputs = new Map(features.map((feature, i) => [feature, out[i]]))
+  const read = new Map<string, Float64Array>(features.map(({ name }, i) => [name, out[i]]))
+  for (const [name, values] of inputs) read.set(name, gather(values, rows))
+  advanceAll(order, states, read, outputs, length)
+  if (rows) for (const [i, values] of out.entries()) scatter(values, rows, columns[i])
+  return { symbol, states }
 }
 
 /** A feature and its parts as one without parts. */
@@ -94,14 +123,18 @@ function advanceAll(
 }
 
 /** Rows of each symbol; null for all rows in order, which need no copy. */
-function seriesOf(table: Table): Map<string, Int32Array | null> {
+export function seriesOf(table: Table): Map<string, Int32Array | null> {
   if (!findColumn(table, 'symbol')) return new Map([['', null]])
   const symbols = rowsBySymbol(table)
   return symbols.size === 1 ? new Map([[[...symbols.keys()][0], null]]) : symbols
 }
 
-const gather = (values: Float64Array, rows: Int32Array | null): Float64Array =>
-  rows ? Float64Array.from(rows, row => values[row]) : values
+function gather(values: Float64Array, rows: Int32Array | null): Float64Array {
+  if (!rows) return values
+  const taken = new Float64Array(rows.length)
+  for (let i = 0; i < rows.length; i++) taken[i] = values[rows[i]]
+  return taken
+}
 
 function scatter(values: Float64Array, rows: Int32Array, out: Float64Array): void {
   for (let i = 0; i < rows.length; i++) out[rows[i]] = values[i]

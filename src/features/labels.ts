@@ -1,6 +1,6 @@
 // What is to be predicted: the only thing that looks forward, and over a stated number of rows of its own symbol.
 import { z } from 'zod'
-import { numbers, rowsBySymbol, type Table } from '../base/table.ts'
+import { findColumn, numbers, rowsBySymbol, type Table } from '../base/table.ts'
 import { feature } from './feature.ts'
 import { maxSize, rollingMax } from './window.ts'
 
@@ -12,22 +12,35 @@ export const labelSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('direction'), horizon }),
   z.strictObject({ kind: z.literal('forward_return'), horizon }),
   z.strictObject({ kind: z.literal('triple_barrier'), horizon, up: distance, down: distance.lt(1) }),
-  z.strictObject({ kind: z.literal('column'), name: z.string().min(1), horizon }),
+  z.strictObject({ kind: z.literal('column'), name: z.string().min(1), horizon: horizon.optional() }),
 ])
 
 export type LabelConfig = z.infer<typeof labelSchema>
 
+export type Task = 'binary' | 'multiclass' | 'regression'
+
+/** The task that a kind of label is for; a column does for each. */
+export const LABEL_TASK: Record<string, Task> = {
+  touch: 'binary',
+  direction: 'binary',
+  triple_barrier: 'multiclass',
+  forward_return: 'regression',
+}
+
 export interface Label {
   /** As long as the table; NaN where the rows ahead are missing, which the last `horizon` rows of every symbol are. */
   values: Float64Array
-  /** Rows of the same symbol that a label looks ahead. */
+  /** Rows of the same symbol that a label looks ahead; 0 where rows have no time. */
   horizon: number
+  /** Sorted, where the label is a column of words: `values` are places among them. */
+  words: string[] | null
 }
 
 /** The label of every row; windows are inclusive: with horizon h, row t is told by the closes of t + 1 .. t + h. */
 export function computeLabel(table: Table, spec: LabelConfig): Label {
+  const { values: source, words } = labelSource(table, spec)
+  if (spec.horizon === undefined) return { values: source.map(finite), horizon: 0, words }
   const ahead = spec.horizon
-  const source = numbers(table, spec.kind === 'column' ? spec.name : 'close')
   const values = new Float64Array(table.rows)
   for (const rows of rowsBySymbol(table).values()) {
     const label = labelSeries(
@@ -36,13 +49,22 @@ export function computeLabel(table: Table, spec: LabelConfig): Label {
     )
     for (let t = 0; t < rows.length; t++) values[rows[t]] = t + ahead < rows.length ? label[t] : Number.NaN
   }
-  return { values, horizon: ahead }
+  return { values, horizon: ahead, words }
+}
+
+function labelSource(table: Table, spec: LabelConfig): Pick<Label, 'values' | 'words'> {
+  const name = spec.kind === 'column' ? spec.name : 'close'
+  const values = findColumn(table, name)?.values
+  if (!values || values instanceof Float64Array) return { values: numbers(table, name), words: null }
+  const words = [...new Set(values)].filter(word => word !== null).sort()
+  const places = new Map<string | null, number>(words.map((word, place) => [word, place]))
+  return { values: Float64Array.from(values, word => places.get(word) ?? Number.NaN), words }
 }
 
 function labelSeries(close: Float64Array, spec: LabelConfig): Float64Array {
   if (spec.kind === 'touch') return touch(close, spec.horizon, spec.threshold)
   if (spec.kind === 'triple_barrier') return tripleBarrier(close, spec)
-  if (spec.kind === 'column') return close
+  if (spec.kind === 'column') return close.map(finite)
   const ahead = close.subarray(spec.horizon)
   if (spec.kind === 'forward_return') return ahead.map((later, t) => finite(later / close[t] - 1))
   return ahead.map((later, t) => (known(later - close[t]) ? Number(later > close[t]) : Number.NaN))

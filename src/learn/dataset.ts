@@ -3,20 +3,19 @@ import { join } from 'node:path'
 import { own, readArrow, writeArrow } from '../base/arrow.ts'
 import type { Context } from '../base/context.ts'
 import { dataError } from '../base/errors.ts'
-import { kolmogorovSmirnov } from '../base/statistics.ts'
-import { jsonDigest, type Table, takeRows } from '../base/table.ts'
+import { type Column, jsonDigest, type Table, takeRows, type Values } from '../base/table.ts'
 import { writeTable } from '../data/files.ts'
 import { type FeatureRows, type Features, readFeatures } from '../features/build.ts'
+import type { Task } from '../features/labels.ts'
+import { alike, type Coded, chooseColumns, code, isMissing, missingColumns, takeNumbers } from './columns.ts'
+import { type Prepare, type PreprocessConfig, prepareOf } from './preprocess.ts'
+import { shuffledSplit } from './shuffle.ts'
 import { indices, type Range, type Split, type SplitConfig, size, split } from './split.ts'
+import { type Target, target } from './target.ts'
 
-const VERSION = 3
-/** A feature whose float32 rounding exceeds this share of its own deviation would be another feature. */
-const RESOLUTION = 1e-3
-/** Two parts that agree better than this are suspiciously alike. The limit p-value is exact enough to warn by. */
-const KS_ALIKE = 0.8
+export type { Task } from '../features/labels.ts'
 
-export type Task = 'binary' | 'multiclass' | 'regression'
-
+const VERSION = 4
 export interface Dataset {
   digest: string
   /** Arrow file with the columns of DatasetRows: every feature under its name, the others as `own` names them. */
@@ -32,8 +31,12 @@ export interface Dataset {
   classNames: string[]
   /** Words of each category feature, sorted: a row holds the place of its word, their number for a word that is not among them, NaN where it is missing. */
   categories: Record<string, string[]>
+  /** What is done to the values before a model sees them; null: what each kind of model does by itself. */
+  prepare: Prepare | null
   /** Whether rows are bars with prices that can be traded. */
   market: boolean
+  /** Whether rows have a time; else `time` and `end` are a row's number in the table, and rows lie shuffled. */
+  timed: boolean
   horizon: number
   /** Times of the first and last row. */
   from: number
@@ -42,87 +45,168 @@ export interface Dataset {
   warnings: string[]
 }
 
-/** The rows of a dataset: what was measured of a bar as float64, what is learned from as float32. */
+/** The rows of a dataset: what was measured of a row as float64, what is learned from as float32. */
 export interface DatasetRows extends Omit<FeatureRows, 'features'> {
   /** Time of the bar at which the label is known. */
   end: Float64Array
   features: Float32Array[]
 }
 
+/** The sections of a config that decide on rows; `seed` is that of a shuffle. */
+export interface DatasetConfig {
+  task: Task
+  split: SplitConfig
+  preprocess: PreprocessConfig
+  seed: number
+}
+
 /** What a dataset is found by. */
-export const datasetInputs = (built: Features, config: SplitConfig) => ({
+export const datasetInputs = (built: Features, { task, split, preprocess, seed }: DatasetConfig) => ({
   version: VERSION,
   features: built.digest,
   label: built.label,
-  split: config,
+  task,
+  split,
+  preprocess,
+  ...(built.timed ? {} : { seed }),
 })
 
 /**
- * Keeps the rows that have every feature's warm-up behind them and a label, as float32, and splits them.
- * Errors (exit 4): TOO_SHORT, CONSTANT_FEATURE, FLOAT32_RESOLUTION, ONE_CLASS, TOO_FEW_ROWS, LABEL_NOT_BINARY.
+ * Keeps the rows that have every feature's warm-up behind them and a label, as float32 and codes, and splits them.
+ * Errors (exit 4): TOO_SHORT, CONSTANT_FEATURE, FLOAT32_RESOLUTION, TOO_MANY_WORDS, NO_FEATURES and those of target and split;
+ * (usage) those of prepareOf.
  */
-export async function freeze(built: Features, config: SplitConfig, context: Context): Promise<Dataset> {
-  const { time, open, close, label, symbol, features } = await readFeatures(built)
-  const ready = warm(features, symbol, label.length)
-  const kept = Int32Array.from(ready.filter(row => !Number.isNaN(label[row])))
-  if (kept.length === 0)
-    throw dataError(
-      'TOO_SHORT',
-      `${label.length} bars leave no row: ${describeShortage(label.length, ready.length, built)}`,
-      {
-        next: 'more bars, shorter windows or a shorter horizon',
-      },
-    )
-
-  const take = (values: Float64Array) => Float64Array.from(kept, row => values[row])
-  const rounded = features.map((values, i) => toFloat32(built.features[i], take(values)))
-  const rows = { time: take(time), end: take(labelEnds(time, symbol, built.horizon)), label: take(label) }
-  checkBinary(rows.label, built.label)
-  const parts = split(rows, config)
+export async function freeze(built: Features, config: DatasetConfig, context: Context): Promise<Dataset> {
+  const { preprocess, task } = config
+  const source = await readFeatures(built)
+  const { rows, dropped } = labelledRows(built, source, preprocess)
+  const aim = target(takeNumbers(source.label, rows), task, built.words)
+  const ends = labelEnds(source.time, source.symbol, built.horizon)
+  const times = { time: takeNumbers(source.time, rows), end: takeNumbers(ends, rows) }
+  const { order, split } = partition({ ...times, ...aim }, built, config)
+  const placed = order ? Int32Array.from(order, i => rows[i]) : rows
+  const learned = indices(split.train)
+  const columns = chooseColumns(built.features, source.features, placed, split, preprocess).map(one =>
+    code(one, learned),
+  )
+  const features = columns.map(({ name }) => name)
+  const categories = Object.fromEntries(columns.flatMap(({ name, words }) => (words ? [[name, words]] : [])))
+  const prepare = prepareOf(preprocess, features, categories)
   const digest = jsonDigest(datasetInputs(built, config))
   const path = join(context.home, 'cache', 'datasets', `${digest}.arrow`)
-  await writeArrow(path, [
-    ...Object.entries({ ...rows, open: take(open), close: take(close) }).map(([name, values]) => ({
-      name: own(name),
-      values,
-    })),
-    ...(symbol ? [{ name: own('symbol'), values: Array.from(kept, row => symbol[row]) }] : []),
-    ...rounded.map((values, i) => ({ name: built.features[i], values })),
-  ])
+  const label = order ? takeNumbers(aim.label, order) : aim.label
+  await writeRows(path, placed, { ...source, end: ends }, label, columns, built.market)
+  const { market, timed, horizon } = built
+  const { classes, classNames } = aim
   return {
     digest,
     path,
-    rows: kept.length,
-    features: built.features,
-    nullable: built.features.filter((_, i) => rounded[i].some(Number.isNaN)),
-    task: 'binary',
-    classes: [0, 1],
-    classNames: ['0', '1'],
-    categories: {},
-    market: true,
-    horizon: built.horizon,
-    from: rows.time[0],
-    to: rows.time[kept.length - 1],
-    split: parts,
-    warnings: [...parts.warnings, ...alike(built.features, rounded, parts)],
+    rows: rows.length,
+    features,
+    nullable: columns.filter(({ values }) => values.some(Number.isNaN)).map(({ name }) => name),
+    task,
+    classes,
+    classNames,
+    categories,
+    prepare,
+    market,
+    timed,
+    horizon,
+    ...span(times.time),
+    split,
+    warnings: [
+      ...dropped,
+      ...missingColumns(built.features, features),
+      ...split.warnings,
+      ...(timed ? alike(columns, split) : []),
+    ],
   }
 }
 
+/** Writes the rows of a source that are placed in the dataset; their label and their features are given in that order. */
+function writeRows(
+  path: string,
+  placed: Int32Array,
+  { time, end, open, close, symbol }: Omit<FeatureRows, 'features'> & { end: Float64Array },
+  label: Float64Array,
+  columns: Coded[],
+  market: boolean,
+): Promise<void> {
+  const measured = Object.entries({ time, end, ...(market && { open, close }) })
+  return writeArrow(path, [
+    ...measured.map(([name, values]) => ({ name: own(name), values: takeNumbers(values, placed) })),
+    { name: own('label'), values: label },
+    ...(symbol ? [{ name: own('symbol'), values: Array.from(placed, row => symbol[row]) }] : []),
+    ...columns.map(({ name, values }) => ({ name, values })),
+  ])
+}
+
+/** Rows with a label, and with every feature's warm-up behind them where rows follow each other; under drop_rows with every feature. */
+function labelledRows(
+  built: Features,
+  { label, symbol, features }: FeatureRows,
+  { missing }: PreprocessConfig,
+): { rows: Int32Array; dropped: string[] } {
+  const ready = built.timed
+    ? warm(features, symbol, label.length)
+    : Int32Array.from({ length: label.length }, (_, row) => row)
+  const labelled = ready.filter(row => !Number.isNaN(label[row]))
+  const whole =
+    missing === 'drop_rows' ? labelled.filter(row => !features.some(values => isMissing(values[row]))) : labelled
+  if (whole.length === 0)
+    throw dataError(
+      'TOO_SHORT',
+      `${label.length} ${built.timed ? 'bars' : 'rows'} leave no row: ${describeShortage(label.length, ready.length, labelled.length, built)}`,
+      { next: labelled.length ? 'preprocess.missing: impute' : 'more bars, shorter windows or a shorter horizon' },
+    )
+  return {
+    rows: whole,
+    dropped: [
+      ...(built.timed ? [] : counted(ready.length - labelled.length, 'without a label')),
+      ...counted(labelled.length - whole.length, 'with a missing value (preprocess.missing: drop_rows)'),
+    ],
+  }
+}
+
+const counted = (rows: number, which: string): string[] =>
+  rows ? [`${rows} ${rows === 1 ? 'row' : 'rows'} ${which} left out`] : []
+
+/** Parts by time, or by a shuffle, after which the rows stand in another order. */
+function partition(
+  { time, end, ...aim }: { time: Float64Array; end: Float64Array } & Target,
+  { timed }: Features,
+  { split: config, seed, task }: DatasetConfig,
+): { order?: Uint32Array; split: Split } {
+  const classes = task === 'regression' ? {} : aim
+  return timed ? { split: split({ time, end, ...classes }, config) } : shuffledSplit(time.length, classes, config, seed)
+}
+
+function span(time: Float64Array): { from: number; to: number } {
+  const reach = { from: Number.POSITIVE_INFINITY, to: Number.NEGATIVE_INFINITY }
+  for (const value of time) {
+    if (value < reach.from) reach.from = value
+    if (value > reach.to) reach.to = value
+  }
+  return reach
+}
+
 /** Rows of each symbol from the first one on at which every feature has had a value. */
-export function warm(features: Float64Array[], symbol: (string | null)[] | undefined, rows: number): Int32Array {
+export function warm(features: Values[], symbol: (string | null)[] | undefined, rows: number): Int32Array {
   const waiting = new Map<string | null, Set<number>>()
   const ready: number[] = []
   for (let row = 0; row < rows; row++) {
     const name = symbol ? symbol[row] : null
     let open = waiting.get(name)
     if (!open) waiting.set(name, (open = new Set(features.keys())))
-    for (const i of open) if (!Number.isNaN(features[i][row])) open.delete(i)
+    for (const i of open) if (!isMissing(features[i][row])) open.delete(i)
     if (open.size === 0) ready.push(row)
   }
   return Int32Array.from(ready)
 }
 
-function describeShortage(bars: number, ready: number, built: Features): string {
+function describeShortage(bars: number, ready: number, labelled: number, built: Features): string {
+  if (labelled) return `each of ${labelled} has a feature that is missing`
+  if (!built.timed) return 'none of them has a label'
   if (ready) return `the label looks ${built.horizon} bars ahead and ${ready} rows have features`
   return `the features need ${built.warmup} bars before their first value${bars > built.warmup ? ', and one of them never has one' : ''}`
 }
@@ -141,88 +225,34 @@ function labelEnds(time: Float64Array, symbol: (string | null)[] | undefined, ho
   return end
 }
 
-function toFloat32(name: string, values: Float64Array): Float32Array {
-  const rounded = new Float32Array(values.length)
-  let [n, mean, squares, worst] = [0, 0, 0, 0]
-  for (let i = 0; i < values.length; i++) {
-    // What is not finite is missing: no model family agrees with another on infinity.
-    const value = Number.isFinite(values[i]) ? values[i] : Number.NaN
-    rounded[i] = value
-    if (Number.isNaN(value)) continue
-    const delta = value - mean
-    mean += delta / ++n
-    squares += delta * (value - mean)
-    worst = Math.max(worst, Math.abs(rounded[i] - value))
-  }
-  const deviation = Math.sqrt(squares / n)
-  if (!(deviation > 0))
-    throw dataError(
-      'CONSTANT_FEATURE',
-      `feature ${name} is ${n ? `${mean} in every row` : 'never defined'}: nothing can be learned from it`,
-      {
-        next: `take ${name} out of features`,
-      },
-    )
-  if (worst > RESOLUTION * deviation)
-    throw dataError(
-      'FLOAT32_RESOLUTION',
-      `feature ${name} varies by ${deviation.toPrecision(3)}, but float32 rounds it by up to ${worst.toPrecision(3)}`,
-      {
-        next: `use a difference or a ratio of ${name}`,
-      },
-    )
-  return rounded
-}
-
-function checkBinary(label: Float64Array, spec: object): void {
-  const odd = label.find(value => value !== 0 && value !== 1)
-  if (odd !== undefined)
-    throw dataError(
-      'LABEL_NOT_BINARY',
-      `the label ${JSON.stringify(spec)} has the value ${odd}; a binary task needs 0 and 1`,
-      {
-        next: 'a label of kind touch or direction',
-      },
-    )
-}
-
-/** Kolmogorov-Smirnov between training and validation rows: a warning where they are too much alike. */
-function alike(names: string[], columns: Float32Array[], parts: Split): string[] {
-  const of = (ranges: Range[], values: Float32Array) =>
-    Float64Array.from(indices(ranges), row => values[row]).filter(value => !Number.isNaN(value))
-  const found = names.filter((_, i) => {
-    const [train, valid] = [of(parts.train, columns[i]), of(parts.valid, columns[i])]
-    return train.length > 0 && valid.length > 0 && kolmogorovSmirnov(train, valid, { exactUpTo: 0 }).pvalue > KS_ALIKE
-  })
-  if (!found.length) return []
-  return [
-    `train and validation are distributed alike (K-S p > ${KS_ALIKE}) in ${found.length} of ${names.length} features (${found.slice(0, 5).join(', ')}): make sure that no row stands in both`,
-  ]
-}
-
 export async function readDataset({ path, features }: Pick<Dataset, 'path' | 'features'>): Promise<DatasetRows> {
   const columns = await readArrow(path)
-  const [time, end, open, close, label] = ['time', 'end', 'open', 'close', 'label'].map(
-    name => columns.get(own(name)) as Float64Array,
-  )
+  const [time, end, label] = ['time', 'end', 'label'].map(name => columns.get(own(name)) as Float64Array)
+  const price = (name: string) =>
+    (columns.get(own(name)) as Float64Array | undefined) ?? new Float64Array(label.length).fill(Number.NaN)
   const symbol = columns.get(own('symbol')) as (string | null)[] | undefined
-  return { time, end, open, close, label, symbol, features: features.map(name => columns.get(name) as Float32Array) }
+  const values = features.map(name => columns.get(name) as Float32Array)
+  return { time, end, open: price('open'), close: price('close'), label, symbol, features: values }
 }
 
-/** Writes train.parquet, val.parquet and test.parquet: time, symbol where there are several, the float32 features and the label. */
+/** Writes train.parquet, val.parquet and test.parquet: time (or the number of the row in the table, from 0), symbol where there are several, the float32 features and the label; words as words. */
 export async function writeParts(dataset: Dataset, folder: string, context: Context): Promise<string[]> {
   const { time, symbol, features, label } = await readDataset(dataset)
+  const { categories, classes, classNames } = dataset
+  const worded = classNames.some((name, k) => name !== String(classes[k]))
   const whole: Table = {
     rows: dataset.rows,
     columns: [
-      { name: 'time', type: 'time', values: time },
+      dataset.timed ? { name: 'time', type: 'time', values: time } : { name: 'row', type: 'number', values: time },
       ...(symbol ? [{ name: 'symbol', type: 'string' as const, values: symbol }] : []),
-      ...features.map((values, i) => ({
-        name: dataset.features[i],
-        type: 'number' as const,
-        values: Float64Array.from(values),
-      })),
-      { name: 'label', type: 'number', values: label },
+      ...features.map((values, i) => columnOf(dataset.features[i], values, categories[dataset.features[i]])),
+      worded
+        ? columnOf(
+            'label',
+            label.map(value => classes.indexOf(value)),
+            classNames,
+          )
+        : columnOf('label', label),
     ],
   }
   const { train, valid, test } = dataset.split
@@ -234,6 +264,12 @@ export async function writeParts(dataset: Dataset, folder: string, context: Cont
   }
   return Promise.all(parts.map(write))
 }
+
+/** Numbers, or the words that they are places of: one that is in no training row is none of them, and empty. */
+const columnOf = (name: string, values: Float32Array | Float64Array, words?: string[]): Column =>
+  words
+    ? { name, type: 'string', values: Array.from(values, place => words[place] ?? null) }
+    : { name, type: 'number', values: Float64Array.from(values) }
 
 /** Rows per part, as reported. */
 export const partSizes = ({ train, valid, test, purged }: Split) => ({

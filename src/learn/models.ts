@@ -1,5 +1,6 @@
 // The model kinds and their parameters. Plain data: the engine fits them. Names and meanings are each library's own.
 import { z } from 'zod'
+import type { Task } from '../features/labels.ts'
 
 type Shape = Record<string, z.ZodType>
 export type Params = Record<string, number | string | boolean | null>
@@ -22,6 +23,7 @@ const stopping = { early_stopping_rounds: count.nullable().default(25) }
 /** kind -> parameters with their defaults. A new kind is a row here and a module in engine/sluice_engine/models. */
 const KINDS = {
   logistic: { C: positive.default(1), max_iter: count.default(1000), ...weights },
+  ridge: { alpha: zeroUp.default(1) },
   random_forest: {
     n_estimators: count.default(200),
     max_depth: count.nullable().default(6),
@@ -73,10 +75,21 @@ const KINDS = {
   },
 } satisfies Record<string, Shape>
 
-/** Named grids. The default one: 16 models, four of each kind. */
-const PRESETS: Record<string, { kind: keyof typeof KINDS; params: Record<string, unknown[]> }[]> = {
+type Kind = keyof typeof KINDS
+
+/** Of kinds that cannot do every task. */
+const TASKS: Partial<Record<Kind, Task[]>> = { logistic: ['binary', 'multiclass'], ridge: ['regression'] }
+
+interface Entry {
+  kind: Kind
+  params: Record<string, unknown>
+}
+
+/** Named grids, a linear kind for each task in them. The default one: 16 models, four of each kind. */
+const PRESETS: Record<string, Entry[]> = {
   grid_16: [
     { kind: 'logistic', params: { C: [0.001, 0.01, 0.1, 1] } },
+    { kind: 'ridge', params: { alpha: [0.1, 1, 10, 100] } },
     { kind: 'random_forest', params: { max_depth: [3, 6], min_samples_leaf: [20, 50] } },
     { kind: 'xgboost', params: { max_depth: [2, 4], learning_rate: [0.03, 0.1] } },
     { kind: 'lightgbm', params: { num_leaves: [4, 15], learning_rate: [0.03, 0.1] } },
@@ -104,17 +117,33 @@ export const modelsSchema = z
 
 export type ModelsConfig = z.infer<typeof modelsSchema>
 
-/** The candidates of a grid in config order: lists multiply, presets unfold, defaults are written out. */
-export function expandModels(models: ModelsConfig): Candidate[] {
-  const plain = models.flatMap(model => ('name' in model ? PRESETS[model.name as string] : [model]))
+/** The candidates of a grid in config order: lists multiply, presets unfold to the kinds that can do the task, defaults are written out. */
+export function expandModels(models: ModelsConfig, task: Task): Candidate[] {
+  const plain = models.flatMap(model =>
+    'name' in model ? PRESETS[model.name as string].filter(({ kind }) => canDo(kind, task)) : [model as Entry],
+  )
   const seen = new Map<string, number>()
   return plain.flatMap(({ kind, params }) => {
-    const defaults = z.object(KINDS[kind as keyof typeof KINDS] as Shape)
-    return combinations(params as Record<string, unknown>).map(choice => {
-      const position = (seen.get(kind as string) ?? 0) + 1
-      seen.set(kind as string, position)
-      return { id: `${kind}-${position}`, kind: kind as string, params: defaults.parse(choice) as Params }
+    const defaults = z.object(KINDS[kind] as Shape)
+    return combinations(params).map(choice => {
+      const position = (seen.get(kind) ?? 0) + 1
+      seen.set(kind, position)
+      return { id: `${kind}-${position}`, kind, params: defaults.parse(choice) as Params }
     })
+  })
+}
+
+const canDo = (kind: Kind, task: Task): boolean => TASKS[kind]?.includes(task) ?? true
+
+/** What of a config's models does not go with its task: where, and why. */
+export function modelProblems(models: ModelsConfig, task: Task): { path: (string | number)[]; message: string }[] {
+  return models.flatMap((model, i) => {
+    if ('name' in model) return []
+    const { kind, params } = model as Entry
+    if (!canDo(kind, task))
+      return [{ path: [i, 'kind'], message: `${kind} is for ${TASKS[kind]!.join(' and ')}, not ${task}` }]
+    const weighted = task === 'regression' && [params.class_weight].flat().some(Boolean)
+    return weighted ? [{ path: [i, 'params', 'class_weight'], message: 'regression has no classes to weigh' }] : []
   })
 }
 

@@ -1,9 +1,9 @@
-// Who may see what: train, validation and test rows, walk-forward folds, purge and embargo. Pure; knows times and label ends, no features.
+// Who may see what in rows with a time: train, validation and test rows, folds, purge and embargo. Pure; knows times and label ends, no features.
 import { z } from 'zod'
 import { dataError } from '../base/errors.ts'
 
 export const splitSchema = z.strictObject({
-  kind: z.enum(['walk_forward', 'holdout']).default('walk_forward'),
+  kind: z.enum(['walk_forward', 'holdout', 'purged_kfold', 'stratified', 'kfold']).default('walk_forward'),
   ratios: z
     .array(z.number().positive().max(1))
     .min(2)
@@ -18,6 +18,15 @@ export const splitSchema = z.strictObject({
 })
 
 export type SplitConfig = z.infer<typeof splitSchema>
+
+/** What each kind needs of the rows: an order in time, none, or either. */
+export const SPLIT_TIMED: Record<SplitConfig['kind'], boolean | null> = {
+  walk_forward: true,
+  purged_kfold: true,
+  holdout: null,
+  stratified: false,
+  kfold: false,
+}
 
 /** Half-open row numbers [from, to). */
 export type Range = [from: number, to: number]
@@ -38,7 +47,7 @@ export interface Split {
   train: Range[]
   valid: Range[]
   test: Range[]
-  /** In time order; the last one is train/valid of the ratios. */
+  /** In time order, where there is one; the last one is `train` and `valid`. */
   folds: Fold[]
   /** Rows that left train or valid by purge and embargo. */
   purged: number
@@ -51,18 +60,21 @@ export interface SplitRows {
   time: Float64Array
   /** Bar time at which each row's label is known: bar t+h of the row's own symbol. */
   end: Float64Array
-  /** Class of each row, where there are classes: a fold that can see only one is dropped. */
+  /** Class of each row, where there are classes: a fold that cannot see one of them is dropped. */
   label?: Float64Array
+  /** The classes there are (default: those of `label`), and what they stand for. */
+  classes?: number[]
+  classNames?: string[]
 }
 
-const STOP_SHARE = 0.15
+export const STOP_SHARE = 0.15
 const SMALLEST_TRAIN = 100
 
 /**
  * Splits rows by time. Boundaries are floor(cumulated ratio x distinct times + 1e-9). A row leaves its part if its label
  * interval meets a bar of the later part (purge), then `embargo` more times leave the end of the earlier part.
  * Walk-forward = scikit-learn's TimeSeriesSplit(folds, test_size = |valid|, gap = horizon + embargo) on the rows before the test part.
- * Throws TOO_FEW_ROWS when a part is empty, and it or ONE_CLASS when the last fold cannot be trained.
+ * Throws TOO_FEW_ROWS when a part is empty, and it, ONE_CLASS or CLASS_ABSENT when the last fold cannot be trained.
  */
 export function split(rows: SplitRows, config: SplitConfig): Split {
   const n = rows.time.length
@@ -72,39 +84,59 @@ export function split(rows: SplitRows, config: SplitConfig): Split {
   const test: Range[] = validEnd < n ? [[validEnd, n]] : []
   const valid = before(rows, [[trainEnd, validEnd]], test, config.embargo)
   const train = before(rows, [[0, trainEnd]], valid, config.embargo)
+  const usable: Range[] = merge([[0, trainEnd], ...valid])
+  const plans = planFolds(rows, usable, { train, valid }, config)
+  checkParts(plans.at(-1) ?? { train: [], valid: [] }, n, config)
+  const { folds, warnings } = keepUsable(
+    plans.map(plan => ({ ...plan, ...earlyStop(rows, plan.train) })),
+    rows,
+  )
+  const last = folds.at(-1)!
+  const purged = validEnd - size(last.train) - size(last.valid)
+  return { train: last.train, valid: last.valid, test, folds, purged, warnings }
+}
+
+type Plan = Pick<Fold, 'train' | 'valid'>
+
+function planFolds(
+  rows: SplitRows,
+  usable: Range[],
+  last: Plan,
+  { kind, folds, embargo, window }: SplitConfig,
+): Plan[] {
+  if (kind === 'holdout') return [last]
+  if (kind === 'purged_kfold') return purgedBlocks(rows, usable, folds, embargo)
+  if (!last.train.length || !last.valid.length) return [last]
+  const keep = window === 'rolling' ? distinct(rows.time, last.train) : undefined
+  return walkForward(rows, usable, { folds, length: distinct(rows.time, last.valid), embargo, keep })
+}
+
+export function checkParts({ train, valid }: Plan, n: number, { ratios, embargo }: SplitConfig): void {
   for (const [name, part] of Object.entries({ training: train, validation: valid }))
     if (!part.length)
       throw dataError(
         'TOO_FEW_ROWS',
-        `the ${name} part is empty: ${n} rows, ratios ${config.ratios.join('/')}, embargo ${config.embargo}`,
+        `the ${name} part is empty: ${n} rows, ratios ${ratios.join('/')}, embargo ${embargo}`,
         {
-          next: 'more bars, a shorter horizon or a smaller embargo',
+          next: 'more rows, a shorter horizon or a smaller embargo',
         },
       )
+}
 
-  const usable: Range[] = merge([[0, trainEnd], ...valid])
-  const keep = config.window === 'rolling' ? distinct(rows.time, train) : undefined
-  const plans =
-    config.kind === 'holdout'
-      ? [{ train, valid }]
-      : walkForward(rows, usable, {
-          folds: config.folds,
-          length: distinct(rows.time, valid),
-          embargo: config.embargo,
-          keep,
-        })
+export type Classes = Pick<SplitRows, 'label' | 'classes' | 'classNames'>
+
+/** The folds that can be trained, and a warning for each other one; the last one must be. */
+export function keepUsable(plans: Omit<Fold, 'index'>[], classes: Classes) {
   const folds: Fold[] = []
   const warnings: string[] = []
   for (const plan of plans) {
-    const fold = { index: folds.length, ...plan, ...earlyStop(rows, plan.train) }
-    const problem = unusable(rows, fold)
-    if (!problem) folds.push(fold)
+    const problem = unusable(plan, classes)
+    if (!problem) folds.push({ index: folds.length, ...plan })
     else if (plan === plans.at(-1))
       throw dataError(problem.code, `the last fold cannot be trained: ${problem.message}`, { next: problem.next })
     else warnings.push(`a fold drops out: ${problem.message}`)
   }
-  const purged = trainEnd - size(train) + (validEnd - trainEnd) - size(valid)
-  return { train, valid, test, folds, purged, warnings }
+  return { folds, warnings }
 }
 
 /** floor(cumulated ratio x n + 1e-9): 0.70/0.15/0.15 of 2201 are 1540, 330, 331. */
@@ -141,6 +173,38 @@ export function walkForward(
   return plans
 }
 
+/**
+ * `folds` blocks of consecutive times, together all of `usable`, each with all other rows as training rows but those whose label
+ * interval meets that of a held-out row, and the `embargo` times before and after these (Lopez de Prado 2018, purged k-fold).
+ */
+function purgedBlocks(rows: SplitRows, usable: Range[], folds: number, embargo: number): Plan[] {
+  const clock = times(rows.time, usable)
+  return equalSizes(clock.length - 1, folds).map((_, i, sizes) => {
+    const from = sizes.slice(0, i).reduce((total, length) => total + length, 0)
+    const valid = clip(usable, clock[from], clock[from + sizes[i]])
+    const earlier = before(rows, clip(usable, 0, clock[from]), valid, embargo)
+    return {
+      train: merge([
+        ...earlier,
+        ...after(rows, clip(usable, clock[from + sizes[i]], rows.time.length), valid, embargo),
+      ]),
+      valid,
+    }
+  })
+}
+
+/** The rows of `part` of which an earlier part knows nothing: those from the end of its last label interval on leave, then the first `embargo` times of the rest. */
+function after({ time, end }: SplitRows, part: Range[], earlier: Range[], embargo: number): Range[] {
+  const known = indices(earlier).reduce((latest, row) => Math.max(latest, end[row]), Number.NEGATIVE_INFINITY)
+  const kept = part.flatMap(([from, to]) => runs(from, to, row => time[row] > known))
+  const first = times(time, kept)
+  return clip(kept, first[Math.min(embargo, first.length - 1)], time.length)
+}
+
+/** n rows in k blocks that differ by one row at most, the larger ones first: scikit-learn's KFold. */
+export const equalSizes = (n: number, k: number): number[] =>
+  Array.from({ length: k }, (_, i) => Math.floor(n / k) + Number(i < n % k))
+
 /** The last 15 % of a fold's training rows stop the fitting early; the rest, purged from them, is what is fitted. */
 function earlyStop(rows: SplitRows, train: Range[]): { fit: Range[]; stop: Range[] } {
   if (!train.length) return { fit: [], stop: [] }
@@ -165,25 +229,39 @@ interface Problem {
 }
 
 /** Why a fold cannot be trained: by a model that is fitted on all its training rows, or by one that stops early. */
-const unusable = (rows: SplitRows, { train, fit }: Fold): Problem | undefined =>
-  unfit(rows, train, 'training rows', SMALLEST_TRAIN) ??
-  unfit(rows, fit, 'training rows before those that stop boosting', 1)
+const unusable = ({ train, fit }: Pick<Fold, 'train' | 'fit'>, classes: Classes): Problem | undefined =>
+  unfit(train, 'training rows', SMALLEST_TRAIN, classes) ??
+  unfit(fit, 'training rows before those that stop boosting', 1, classes)
 
-function unfit({ label }: SplitRows, part: Range[], what: string, least: number): Problem | undefined {
+function unfit(
+  part: Range[],
+  what: string,
+  least: number,
+  { label, classes, classNames }: Classes,
+): Problem | undefined {
   const n = size(part)
   if (n < least)
     return {
       code: 'TOO_FEW_ROWS',
       message: `${n} ${what}, at least ${least} ${least === 1 ? 'is' : 'are'} needed`,
-      next: 'more bars, or fewer folds',
+      next: 'more rows, or fewer folds',
     }
   if (!label) return undefined
-  const first = label[part[0][0]]
-  if (!part.every(([from, to]) => label.subarray(from, to).every(value => value === first))) return undefined
+  const values = classes ?? [...new Set(label)].sort((a, b) => a - b)
+  const nameOf = (value: number) => classNames?.[values.indexOf(value)] ?? String(value)
+  const seen = new Set(part.flatMap(([from, to]) => [...new Set(label.subarray(from, to))]))
+  if (seen.size === 1)
+    return {
+      code: 'ONE_CLASS',
+      message: `all ${n} ${what} have the label ${nameOf([...seen][0])}`,
+      next: 'another label threshold or horizon',
+    }
+  const absent = values.find(value => !seen.has(value))
+  if (absent === undefined) return undefined
   return {
-    code: 'ONE_CLASS',
-    message: `all ${n} ${what} have the label ${first}`,
-    next: 'another label threshold or horizon',
+    code: 'CLASS_ABSENT',
+    message: `none of ${n} ${what} has the label ${nameOf(absent)}`,
+    next: 'more rows of that class, or join it with another one',
   }
 }
 

@@ -58,7 +58,8 @@ export async function train(
   const started = context.now()
   let done = 0
   const one = async ({ kind, params, id }: Candidate, fold: Fold) => {
-    const fit = await fitOnce(dataset, { recipe: { kind, params, seed }, rows: rowsOf(params, fold) }, context)
+    const rows = rowsOf(params, fold, predicted(dataset, fold))
+    const fit = await fitOnce(dataset, { recipe: { kind, params, seed }, rows }, context)
     done++
     const left = (((context.now() - started) / done) * (total - done)) / 1000
     context.log.progress(`train  ${done}/${total} fits, ${id} fold ${fold.index + 1}, about ${left.toFixed(0)} s left`)
@@ -75,9 +76,13 @@ export async function train(
   )
 }
 
+/** Rows that a fold's fit predicts: its validation rows, then those it learned from where thresholds are quantiles of these. */
+const predicted = ({ task, market }: Dataset, { valid, train }: Fold): Range[] =>
+  market && task === 'regression' ? [...valid, ...train] : valid
+
 const fitsFolder = (home: string): string => join(home, 'cache', 'fits')
 
-const SLOWEST = ['random_forest', 'catboost', 'xgboost', 'lightgbm', 'logistic']
+const SLOWEST = ['random_forest', 'catboost', 'xgboost', 'lightgbm', 'logistic', 'ridge']
 
 /** A model that stops early is fitted on the fold's first 85 % and stopped by the rest; any other on all of it. */
 export function rowsOf(params: Params, fold: Fold, predict: Range[] = fold.valid): FitRequest['rows'] {
@@ -105,18 +110,17 @@ export async function fitOnce(
   mkdirSync(out, { recursive: true })
   try {
     const warnings: string[] = []
-    const { digest: id, path, features, task, classes } = dataset
     const done = await context.engine.request<Omit<Fit, 'digest' | 'folder' | 'warnings' | 'cached'>>(
       method,
       {
-        dataset: { digest: id, path, features, label: own('label'), task, classes },
-        model: recipe,
+        dataset: described(dataset),
+        model: { ...recipe, ...(dataset.prepare && { prepare: dataset.prepare }) },
         rows,
         iterations,
         out,
       },
       {
-        affinity: jsonDigest({ id, kind: recipe.kind, train: rows.train, stop: rows.stop }),
+        affinity: jsonDigest({ dataset: dataset.digest, kind: recipe.kind, train: rows.train, stop: rows.stop }),
         onEvent: event => {
           if (event.event === 'warning') warnings.push(`${event.code}: ${event.message}`)
           onEvent?.(event)
@@ -144,6 +148,13 @@ export async function fitOnce(
     rmSync(out, { recursive: true, force: true })
     throw error
   }
+}
+
+/** A dataset as the engine is told of it; `categories` are numbers of words. */
+function described({ digest, path, features, task, classes, categories }: Dataset) {
+  const words = Object.entries(categories).map(([name, words]) => [name, words.length])
+  const counts = words.length ? { categories: Object.fromEntries(words) } : {}
+  return { digest, path, features, label: own('label'), task, classes, ...counts }
 }
 
 function readFit(folder: string): Omit<Fit, 'cached'> | undefined {

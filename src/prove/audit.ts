@@ -1,11 +1,10 @@
 // AUDIT: looks for look-ahead and leaks from outside, without trusting the code that should prevent them.
 import type { Context } from '../base/context.ts'
 import { random } from '../base/random.ts'
-import { sliceRows, type Table } from '../base/table.ts'
+import { numbers, sliceRows, type Table, type Values } from '../base/table.ts'
 import { isoTime } from '../base/time.ts'
 import { loadTable, type TableManifest } from '../data/tables.ts'
-import { type FeatureConfig, featuresOn } from '../features/build.ts'
-import { computeFeatures } from '../features/compute.ts'
+import { computeValues, type FeatureConfig, featuresOn, isTimed } from '../features/build.ts'
 import { computeLabel } from '../features/labels.ts'
 import { type Dataset, readDataset } from '../learn/dataset.ts'
 import { indices, type Range } from '../learn/split.ts'
@@ -24,8 +23,11 @@ const CUTS = 8
 /** Features and labels of one table. */
 interface Computed {
   names: string[]
-  columns: Float64Array[]
+  columns: Values[]
 }
+
+/** Where a row stands, for a reader: its time, or its number. */
+type Place = (row: number) => string
 
 /**
  * truncation: without the bars after a cut, every earlier value is the same, bit for bit.
@@ -42,22 +44,26 @@ export async function audit(
   const { table, manifest } = await loadTable(name, version, context)
   const compute = (part: Table): Computed => {
     const features = featuresOn(manifest, config.features)
-    return { names: features.map(feature => feature.name), columns: computeFeatures(part, features).columns }
+    return {
+      names: features.map(feature => feature.name),
+      columns: computeValues(part, manifest, config.features, features),
+    }
   }
   const full = compute(table)
   const labels = computeLabel(table, config.label)
   const cuts = Array.from({ length: CUTS }, (_, i) => Math.floor((table.rows * (i + 1)) / (CUTS + 1)))
-  const time = table.columns[0].values as Float64Array
-  const atTime = cuts.map(cut => time.indexOf(time[cut])) // symbols that share a time are cut together
+  const time = isTimed(manifest) ? numbers(table, 'time') : undefined
+  const atTime = cuts.map(cut => time?.indexOf(time[cut]) ?? cut) // symbols that share a time are cut together
+  const place: Place = row => (time ? isoTime(time[row]) : `row ${row + 1}`)
 
-  const truncation = worstOf(atTime.map(cut => compare(full, compute(sliceRows(table, 0, cut)), cut, time)))
+  const truncation = worstOf(atTime.map(cut => compare(full, compute(sliceRows(table, 0, cut)), cut, place)))
   const poison = worstOf(
     atTime.flatMap(cut => {
       const poisoned = poisonFrom(table, cut, seed)
       const known = knownLabels(dataset.horizon, table, cut)
       const label = { names: ['label'], columns: [known(labels.values)] }
       const after = { names: ['label'], columns: [known(computeLabel(poisoned, config.label).values)] }
-      return [compare(full, compute(poisoned), cut, time), compare(label, after, cut, time)]
+      return [compare(full, compute(poisoned), cut, place), compare(label, after, cut, place)]
     }),
   )
   return [
@@ -75,18 +81,19 @@ const worstOf = (findings: Finding[]): Finding => {
 }
 
 /** Compares the rows before `cut`; a value that is there on one side only differs without bound. */
-function compare(full: Computed, other: Computed, cut: number, time: Float64Array): Finding {
+function compare(full: Computed, other: Computed, cut: number, place: Place): Finding {
   let finding: Finding = { ok: true, worst: 0, detail: '' }
   for (const [i, name] of full.names.entries())
     for (let row = 0; row < cut; row++) {
       const [a, b] = [full.columns[i][row], other.columns[i][row]]
       if (Object.is(a, b)) continue
-      const difference = Number.isNaN(a - b) ? Number.POSITIVE_INFINITY : Math.abs(a - b)
+      const gap = Math.abs(Number(a) - Number(b))
+      const difference = Number.isNaN(gap) ? Number.POSITIVE_INFINITY : gap
       if (finding.ok || difference > finding.worst)
         finding = {
           ok: false,
           worst: difference,
-          detail: `${name} at ${isoTime(time[row])} is ${a}, but ${b} when the bars from ${isoTime(time[cut])} on are others`,
+          detail: `${name} at ${place(row)} is ${a}, but ${b} when the rows from ${place(cut)} on are others`,
         }
     }
   return finding
@@ -137,14 +144,27 @@ export async function splitOverlap(dataset: Dataset): Promise<Finding> {
   ]
   for (const [earlier, a, later, b] of pairs) {
     if (!b.length) continue
-    const first = indices(b).reduce((earliest, row) => Math.min(earliest, time[row]), Number.POSITIVE_INFINITY)
-    const meeting = indices(a).filter(row => end[row] >= first)
-    if (meeting.length)
+    const seen = Float64Array.from(indices(b), row => time[row]).sort()
+    const meeting = indices(a).filter(row => seen[firstFrom(seen, time[row])] <= end[row])
+    if (meeting.length) {
+      const first = time[meeting[0]]
       return {
         ok: false,
         worst: meeting.length,
-        detail: `${meeting.length} rows of ${earlier} reach into ${later}, the first at ${isoTime(time[meeting[0]])}`,
+        detail: `${meeting.length} rows of ${earlier} reach into ${later}, the first at ${dataset.timed ? isoTime(first) : `row ${first + 1}`}`,
       }
+    }
   }
   return { ok: true, worst: 0, detail: `${pairs.length} pairs of parts do not meet` }
+}
+
+/** The place of the first of ascending values that is not below `value`. */
+function firstFrom(values: Float64Array, value: number): number {
+  let [low, high] = [0, values.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (values[middle] < value) low = middle + 1
+    else high = middle
+  }
+  return low
 }

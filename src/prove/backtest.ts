@@ -5,6 +5,7 @@ import { DAY } from '../base/time.ts'
 import { probabilityAbove, shapeOf } from './luck.ts'
 
 const fraction = z.number().min(0).lt(1)
+const CASH = 1_000_000
 
 /** The `backtest` section of the config. Fees and slippage are fractions of the filled value, on each side. */
 export const backtestSchema = z.strictObject({
@@ -12,7 +13,7 @@ export const backtestSchema = z.strictObject({
   fee: fraction.default(0),
   slippage: fraction.default(0),
   units: z.enum(['fractional', 'whole']).default('fractional'),
-  cash: z.number().positive().default(1_000_000),
+  cash: z.number().positive().default(CASH),
   mode: z.enum(['long', 'long_short']).default('long'),
   accounting: z.enum(['units', 'returns']).default('units'),
   periods_per_year: z.number().positive().optional(),
@@ -62,13 +63,32 @@ export const BACKTEST_METRICS = [
 /** Null where a figure is undefined: docs/backtest.md says when. */
 export type BacktestMetrics = Record<(typeof BACKTEST_METRICS)[number], number | null>
 
-export interface Backtest {
-  metrics: BacktestMetrics
-  trades: Trade[]
+/** What the positions of a series add up to. */
+export interface Tally {
+  /** Closed trades and those that won; money won and lost. */
+  closed: number
+  won: number
+  profit: number
+  loss: number
+  /** Bars during which a position was held, and the sum of those positions. */
+  held: number
+  positions: number
+  /** Sum of |change of position|. */
+  changes: number
+}
+
+/** A signal played on bars. */
+export interface Played {
+  tally: Tally
   /** Marked at every close; it was `cash` before bar 0. */
   equity: Float64Array
   /** Simple returns of the equity, one per bar. */
   returns: Float64Array
+}
+
+export interface Backtest extends Played {
+  metrics: BacktestMetrics
+  trades: Trade[]
   /** Mean position (-1..1) over the bars that can hold one, which are all but the first. */
   meanPosition: number
 }
@@ -78,15 +98,10 @@ export interface Backtest {
  * Under `mode: long` a short signal is flat. Missing prices, unordered times and other signals are data errors.
  */
 export function backtest(bars: Bars, signal: ArrayLike<number>, options: Partial<BacktestOptions> = {}): Backtest {
-  checkBars(bars)
   const trades: Trade[] = []
-  const book = trade(bars, signal, backtestSchema.parse(options), {
-    equity: new Float64Array(bars.close.length),
-    trades,
-  })
-  const returns = returnsOf(book.equity, book.options.cash)
-  const meanPosition = book.positions / Math.max(1, returns.length - 1)
-  return { metrics: measure(book, returns), trades, equity: book.equity, returns, meanPosition }
+  const played = player(bars, options, trades)(signal)
+  const meanPosition = played.tally.positions / Math.max(1, played.returns.length - 1)
+  return { metrics: measure(played, termsOf(bars, options)), trades, ...played, meanPosition }
 }
 
 /** The metrics of `backtest` alone, for many signals on the same bars, which are checked once: the fast path of a grid. */
@@ -94,13 +109,24 @@ export function scorer(
   bars: Bars,
   options: Partial<BacktestOptions> = {},
 ): (signal: ArrayLike<number>) => BacktestMetrics {
+  const play = player(bars, options)
+  const terms = termsOf(bars, options)
+  return signal => measure(play(signal), terms)
+}
+
+/** Plays signals on bars that are checked once. Every call writes into the same equity and returns. */
+export function player(
+  bars: Bars,
+  options: Partial<BacktestOptions> = {},
+  trades?: Trade[],
+): (signal: ArrayLike<number>) => Played {
   checkBars(bars)
   const checked = backtestSchema.parse(options)
   const equity = new Float64Array(bars.close.length)
   const returns = new Float64Array(bars.close.length)
   return signal => {
-    const book = trade(bars, signal, checked, { equity })
-    return measure(book, returnsOf(equity, checked.cash, returns))
+    const { tally } = trade(bars, signal, checked, { equity, trades })
+    return { tally, equity, returns: returnsOf(equity, checked.cash, returns) }
   }
 }
 
@@ -129,15 +155,7 @@ interface Book {
   units: number
   entryBar: number
   entryPrice: number
-  closed: number
-  won: number
-  profit: number
-  loss: number
-  /** Bars during which a position was held, and the sum of those positions. */
-  held: number
-  positions: number
-  /** Sum of |change of position|. */
-  changes: number
+  tally: Tally
 }
 
 /** The one loop behind backtest() and scorer(); trades are kept only when there is a list for them. */
@@ -157,13 +175,7 @@ function trade(
     units: 0,
     entryBar: 0,
     entryPrice: 0,
-    closed: 0,
-    won: 0,
-    profit: 0,
-    loss: 0,
-    held: 0,
-    positions: 0,
-    changes: 0,
+    tally: { closed: 0, won: 0, profit: 0, loss: 0, held: 0, positions: 0, changes: 0 },
   }
   if (options.accounting === 'units') tradeUnits(book, bars, target)
   else tradeReturns(book, bars, target)
@@ -273,17 +285,19 @@ function begin(book: Book, side: number, bar: number, price: number, size: numbe
   book.units = side * size
   book.entryBar = bar
   book.entryPrice = price
-  book.changes++
+  book.tally.changes++
 }
 
 function end(book: Book, bar: number, price: number, pnl: number, held = bar - book.entryBar): void {
-  book.closed++
-  book.held += held
-  book.positions += book.side * held
+  const { tally } = book
+  tally.closed++
+  tally.held += held
+  tally.positions += book.side * held
+  tally.changes++
   if (pnl > 0) {
-    book.won++
-    book.profit += pnl
-  } else book.loss -= pnl
+    tally.won++
+    tally.profit += pnl
+  } else tally.loss -= pnl
   book.trades?.push({
     entry_bar: book.entryBar,
     exit_bar: bar,
@@ -297,10 +311,9 @@ function end(book: Book, bar: number, price: number, pnl: number, held = bar - b
   })
   book.side = 0
   book.units = 0
-  book.changes++
 }
 
-function returnsOf(equity: Float64Array, cash: number, returns = new Float64Array(equity.length)): Float64Array {
+function returnsOf(equity: Float64Array, cash: number, returns: Float64Array): Float64Array {
   let before = cash
   for (let t = 0; t < equity.length; t++) {
     // After ruin nothing moves any more.
@@ -310,12 +323,23 @@ function returnsOf(equity: Float64Array, cash: number, returns = new Float64Arra
   return returns
 }
 
-function measure(book: Book, returns: Float64Array): BacktestMetrics {
+/** What turns a played signal into figures: the cash at the start, the bars of a year, and how many series share each bar. */
+export interface Terms {
+  cash: number
+  perYear: number
+  series?: number
+}
+
+const termsOf = ({ time }: Bars, options: Partial<BacktestOptions>): Terms => ({
+  cash: options.cash ?? CASH,
+  perYear: options.periods_per_year ?? periodsPerYear(time),
+})
+
+export function measure({ tally, equity, returns }: Played, { cash, perYear, series = 1 }: Terms): BacktestMetrics {
   const n = returns.length
-  const perYear = book.options.periods_per_year ?? periodsPerYear(book.time)
-  const { deepest, downside } = fallOf(book.equity, returns, book.options.cash)
+  const { deepest, downside } = fallOf(equity, returns, cash)
   const shape = shapeOf(returns)
-  const total = book.equity[n - 1] / book.options.cash - 1
+  const total = equity[n - 1] / cash - 1
   const cagr = (1 + total) ** (perYear / n) - 1
   const figures: Record<keyof BacktestMetrics, number> = {
     total_return: total,
@@ -324,11 +348,11 @@ function measure(book: Book, returns: Float64Array): BacktestMetrics {
     sortino: shape ? (shape.mean / downside) * Math.sqrt(perYear) : Number.NaN,
     calmar: cagr / deepest,
     max_drawdown: n ? deepest : Number.NaN,
-    win_rate: book.won / book.closed,
-    profit_factor: book.profit / book.loss,
-    trades: book.closed,
-    exposure: book.held / n,
-    turnover: (book.changes / n) * perYear,
+    win_rate: tally.won / tally.closed,
+    profit_factor: tally.profit / tally.loss,
+    trades: tally.closed,
+    exposure: tally.held / (series * n),
+    turnover: (tally.changes / (series * n)) * perYear,
     probabilistic_sharpe: probabilityAbove(shape) ?? Number.NaN,
   }
   return definedOnly(figures)

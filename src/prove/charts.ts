@@ -1,6 +1,7 @@
 // The drawings of the report: SVG by ECharts on the server. Colours are CSS variables of the page, so that one drawing serves light and dark.
 import { createRequire } from 'node:module'
 import type { EChartsOption, LineSeriesOption, ScatterSeriesOption } from 'echarts'
+import { figure } from './page.ts'
 
 type Point = [x: number, y: number | null]
 
@@ -138,6 +139,36 @@ export function drawCalibration(bins: CalibrationBin[]): string {
   })
 }
 
+/** Actual against predicted values on one scale; on the diagonal a prediction was right. */
+export function drawPredicted(points: [predicted: number, actual: number][]): string {
+  let [low, high] = [Infinity, -Infinity]
+  for (const point of points)
+    for (const value of point) {
+      if (value < low) low = value
+      if (value > high) high = value
+    }
+  const scatter: ScatterSeriesOption = {
+    type: 'scatter',
+    data: points,
+    symbolSize: points.length > 200 ? 4 : 6,
+    itemStyle: { color: 'var(--strategy)', opacity: points.length > 200 ? 0.5 : 0.8 },
+  }
+  const short = (value: number) => String(Number(value.toPrecision(3)))
+  const axis = { scale: true, splitNumber: 4 }
+  return draw(400, 400, {
+    grid: { left: 60, right: 16, top: 30, bottom: 48 },
+    xAxis: { ...valueAxis('predicted', short), ...axis, nameLocation: 'middle', nameGap: 28 },
+    yAxis: { ...valueAxis('actual', short), ...axis },
+    series: [
+      dashed([
+        [low, low],
+        [high, high],
+      ]),
+      scatter,
+    ],
+  })
+}
+
 /**
  * At most `most` (>= 4) points of a line: both ends, and the lowest and highest of each of equal buckets between them,
  * so that no extreme is lost. A line that is short enough is returned whole.
@@ -253,7 +284,7 @@ const figures = (data: Point[]): ScatterSeriesOption => ({
   labelLayout: { hideOverlap: true },
 })
 
-const label = (value: number | null): string => (value === null ? '' : value.toFixed(3).replace('-', '−'))
+const label = (value: number | null): string => (value === null ? '' : figure(value))
 
 const dot = (point: Point, color: string): ScatterSeriesOption => ({
   type: 'scatter',

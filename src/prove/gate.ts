@@ -1,24 +1,21 @@
 // The verdict: each gate a figure and a bound. A figure that is null fails; a refusal says by how much, and what would have passed.
 import { z } from 'zod'
 import { usageError } from '../base/errors.ts'
-import { nearest } from '../base/nearest.ts'
-import { BACKTEST_METRICS } from './backtest.ts'
+import { ALL_GATE_NAMES, type Scope, unknownFigure } from './figures.ts'
 import { minimumTrackRecord, requiredSharpe, shapeOf } from './luck.ts'
 import { METRICS } from './metrics.ts'
-
-/** What the chosen combination has on either part: of the backtest, of the predictions, and against luck. */
-const FIGURES = [...BACKTEST_METRICS, ...METRICS.binary, 'deflated_sharpe']
-
-/** Every name a gate may have: of the test part, which alone is held against the market, and `valid.NAME` of the validation part. */
-export const GATE_NAMES = [...FIGURES, 'excess_sharpe_probability', ...FIGURES.map(name => `valid.${name}`)]
 
 const BOUND = /^\s*(>=|<=|>|<)\s*(-?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*$/i
 
 /** A bound for each name, such as `{ sharpe: '> 1.0' }`. */
 export type Gates = Record<string, string>
 
+/** The gates of a run whose config has none. */
+export const defaultGates = ({ market }: Pick<Scope, 'market'>): Gates =>
+  market ? { ...MARKET_GATES } : { skill: '> 0' }
+
 /** Of no-skill positions 5-20 % passed the first three in a simulation; 0.3 % passed all. */
-export const DEFAULT_GATES: Gates = {
+const MARKET_GATES: Gates = {
   sharpe: '> 1.0',
   max_drawdown: '< 0.30',
   win_rate: '> 0.50',
@@ -32,10 +29,9 @@ export const gatesSchema = z
   .record(z.string(), z.string().regex(BOUND, 'a bound is > >= < or <= and a number, such as "> 1.0"'))
   .superRefine((gates, issues) => {
     for (const name of Object.keys(gates))
-      if (!GATE_NAMES.includes(name))
-        issues.addIssue({ code: 'custom', path: [name], message: unknownGate(name, GATE_NAMES) })
+      if (!ALL_GATE_NAMES.includes(name))
+        issues.addIssue({ code: 'custom', path: [name], message: unknownFigure(name, ALL_GATE_NAMES) })
   })
-  .default(() => ({ ...DEFAULT_GATES }))
 
 export interface GateResult {
   name: string
@@ -60,7 +56,7 @@ export interface Verdict {
  */
 export function judge(values: Record<string, number | null>, gates: Gates): Verdict {
   const results = Object.entries(gates).map(([name, bound]) => {
-    if (!Object.hasOwn(values, name)) throw usageError('UNKNOWN_GATE', unknownGate(name, Object.keys(values)))
+    if (!Object.hasOwn(values, name)) throw usageError('UNKNOWN_GATE', unknownFigure(name, Object.keys(values)))
     return judgeOne(name, values[name], bound)
   })
   return { pass: results.every(({ pass }) => pass), gates: results }
@@ -105,12 +101,7 @@ function parseBound(bound: string): Bound {
   return { operator: match[1] as Operator, limit: Number(match[2]) }
 }
 
-function unknownGate(name: string, known: string[]): string {
-  const close = nearest(name, known)
-  return `there is no figure ${name} to gate on${close ? `; did you mean ${close}?` : ''}`
-}
-
-/** What the words of a refusal can draw on where there is a test part. */
+/** What the words of a refusal can draw on where a test part was traded. */
 export interface Evidence {
   /** The returns of the test part, one per bar. */
   returns: ArrayLike<number>
@@ -125,14 +116,17 @@ export function explainRefusal({ gates }: Verdict, evidence?: Evidence): string[
   return gates
     .filter(({ pass }) => !pass)
     .map(gate => {
-      const remedy = evidence && remedyFor(gate, evidence)
+      const remedy = gate.name === 'skill' ? SKILL : evidence && remedyFor(gate, evidence)
       return remedy ? `${gate.reason}; ${remedy}` : `${gate.reason}`
     })
 }
 
+/** Whatever the bound, the figure is the lower end of an interval. */
+const SKILL = 'the predictions must beat a guess from the training labels more surely, on these rows or on more'
+
 /** Figures of the validation part, and those that need no trade. */
 const VALIDATED = /^(valid\.|deflated_sharpe$)/
-const PREDICTED = new Set<string>(METRICS.binary)
+const PREDICTED = new Set<string>(Object.values(METRICS).flat())
 
 function remedyFor({ name, value, bound }: GateResult, evidence: Evidence): string | undefined {
   // The evidence is of the test part.

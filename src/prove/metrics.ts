@@ -1,7 +1,8 @@
 // Figures of predictions against the truth, to the conventions of scikit-learn; what is undefined is null with a warning.
 import { dataError } from '../base/errors.ts'
+import type { Task } from '../features/labels.ts'
 
-export type Task = 'binary' | 'multiclass' | 'regression'
+export type { Task } from '../features/labels.ts'
 
 const CLASSIFICATION = [
   'accuracy',

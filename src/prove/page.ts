@@ -31,7 +31,7 @@ const escaped = (text: string): string => text.replace(UNSAFE, character => ENTI
 
 export const UNDEFINED = '–'
 
-/** A number for reading: 1,540 · 0.413 · −2.1e−5 · – for what is undefined. */
+/** A number for reading: 1,540 · 0.413 · 0.00413 · −2.1e−5 · – for what is undefined. */
 export function figure(value: number | null | undefined, digits = 3): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return UNDEFINED
   return plain(value, digits).replaceAll('-', '−')
@@ -41,7 +41,8 @@ function plain(value: number, digits: number): string {
   const size = Math.abs(value)
   if (size >= 1e15) return value.toExponential(2)
   if (Number.isInteger(value) || size >= 10_000) return value.toLocaleString('en-US', { maximumFractionDigits: 0 })
-  return size < 0.5 * 10 ** -digits ? value.toExponential(1) : value.toFixed(digits)
+  if (size >= 10 ** (1 - digits)) return value.toFixed(digits)
+  return size < 1e-4 ? value.toExponential(1) : value.toPrecision(digits)
 }
 
 /** A number with as many digits as its neighbours. */
@@ -63,7 +64,17 @@ export function when(time: number): string {
 }
 
 /** `1 thing`, `2 things`. */
-export const count = (n: number, thing: string): string => `${figure(n)} ${thing}${n === 1 ? '' : 's'}`
+export const count = (n: number, thing: string, things = `${thing}s`): string =>
+  `${figure(n)} ${n === 1 ? thing : things}`
+
+/** A chart, where there are two for wide and narrow pages: `alt` says what it is, the caption what it shows. */
+export function drawn(drawing: { broad: string; narrow: string } | string, alt: string, says: string): Html {
+  const put = (svg: string, kind: string) =>
+    trusted(svg.replace('<svg ', `<svg class="${kind}" aria-hidden="true" focusable="false" `))
+  const charts =
+    typeof drawing === 'string' ? put(drawing, '') : [put(drawing.broad, 'broad'), put(drawing.narrow, 'narrow')]
+  return html`<figure><div role="img" aria-label="${alt}">${charts}</div><figcaption>${says}</figcaption></figure>`
+}
 
 /** A bar of `share` (0..1) of its cell, for a number that stands beside it. */
 export const bar = (share: number): Html =>
@@ -105,15 +116,18 @@ export interface Heat {
   columns: string[]
   /** [row][column]; null where there is none. */
   values: (number | null)[][]
-  chosen: { row: number; column: number }
+  /** The cell with a frame. */
+  chosen?: { row: number; column: number }
+  /** Decimals; else as many as tell the figures apart. */
+  digits?: number
 }
 
 /** A table tinted by its figures: blue above zero and orange below where there are both, else the deeper the higher. It can be read, copied and heard. */
-export function heatMap({ caption, corner, rows, columns, values, chosen }: Heat): Html {
+export function heatMap({ caption, corner, rows, columns, values, chosen, digits: wanted }: Heat): Html {
   const [low, high] = extent(values)
   const origin = low < 0 && high > 0 ? 0 : low
   const reach = Math.max(high - origin, origin - low) || 1
-  const digits = reach < 1 ? 3 : 2
+  const digits = wanted ?? (reach < 1 ? 3 : 2)
   const cell = (value: number | null, isChosen: boolean) => {
     const side = value !== null && value < origin ? 'down' : 'up'
     const tint = value === null ? 0 : Math.round((55 * Math.abs(value - origin)) / reach)
@@ -123,7 +137,7 @@ export function heatMap({ caption, corner, rows, columns, values, chosen }: Heat
 <caption><span>${caption}</span></caption>
 <thead><tr><th scope="col">${corner}</th>${columns.map(head => html`<th scope="col" class="n">${head}</th>`)}</tr></thead>
 <tbody>
-${rows.map((head, i) => html`<tr><th scope="row">${head}</th>${values[i].map((value, j) => cell(value, i === chosen.row && j === chosen.column))}</tr>\n`)}</tbody>
+${rows.map((head, i) => html`<tr><th scope="row">${head}</th>${values[i].map((value, j) => cell(value, i === chosen?.row && j === chosen.column))}</tr>\n`)}</tbody>
 </table></div>`
 }
 

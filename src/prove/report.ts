@@ -1,17 +1,13 @@
 // The report of a run: one HTML file that answers a reader's questions in their order. Plain data in, text out; it computes no verdict.
-import {
-  type CalibrationBin,
-  type Drawing,
-  drawCalibration,
-  drawEquity,
-  drawFolds,
-  type EquityCurve,
-} from './charts.ts'
+import { drawEquity, drawFolds, type EquityCurve } from './charts.ts'
+import type { Selected } from './contest.ts'
 import { MEANING } from './glossary.ts'
-import type { Figures } from './metrics.ts'
+import type { Figures, Task } from './metrics.ts'
+import { describeOutcome, type Outcome } from './outcome.ts'
 import {
   bar,
   count,
+  drawn,
   figure,
   type Html,
   html,
@@ -20,11 +16,11 @@ import {
   percent,
   section,
   table,
-  trusted,
   UNDEFINED,
   when,
 } from './page.ts'
 import { describeSearch, parameters, type Search, TOP } from './search.ts'
+import type { SymbolFigures } from './verdict.ts'
 
 export interface ReportData extends Search {
   run: string
@@ -34,25 +30,28 @@ export interface ReportData extends Search {
   status: 'deployed' | 'registered' | 'refused'
   /** Of the model in the registry. */
   version?: number
-  task: 'binary' | 'multiclass' | 'regression'
+  task: Task
   data: {
     table: string
     version: number
     digest: string
     rows: number
-    from: number
-    to: number
+    /** Null where rows have no time. */
+    from: number | null
+    to: number | null
     symbols: string[]
     timeframe: string
   }
   rows: { train: number; valid: number; test: number; purged: number }
   refit: 'none' | 'all'
-  /** Out-of-fold validation blocks of the selected candidate, in time order. */
-  folds: { index: number; from: number; to: number; rows: number; metrics: Figures }[]
-  /** Equity and buy-and-hold at every close of the test part. */
+  /** Out-of-fold validation blocks of the selected candidate, and how their figures scatter. */
+  folds: Selected['folds']
+  spread: Selected['spread']
+  /** Equity and buy-and-hold at every close of the test part; null for a table. */
   test: EquityCurve | null
-  /** Test part, 10 bins, empty ones absent. */
-  calibration: CalibrationBin[]
+  /** Of the test part. */
+  outcome: Outcome | null
+  symbols: SymbolFigures[]
   /** Shares that add up to 1. */
   importances: Record<string, number> | null
   verdict: {
@@ -74,19 +73,19 @@ export async function renderReport(data: ReportData): Promise<string> {
     `${data.name}: ${headline(data)}`,
     html`${opening(data)}
 <main>
-${gates(data)}${equity(data)}${describeSearch(data)}${folds(data)}${calibration(data)}${importances(data)}${everyFigure(data)}${origin(data)}${stages(data)}</main>
+${gates(data)}${data.market ? equity(data) : null}${symbols(data)}${describeSearch(data)}${folds(data)}${describeOutcome(data.outcome, { decides: decides(data), market: data.market })}${importances(data)}${everyFigure(data)}${origin(data)}${stages(data)}</main>
 ${closing(data)}`,
   )
 }
 
 /** The verdict in one sentence. */
-export function headline({ status, version, verdict, test }: ReportData): string {
+export function headline({ status, version, verdict, rows }: ReportData): string {
   if (status === 'refused') return refusal(verdict)
   const champion = status === 'deployed' ? 'champion' : 'registered'
   const standing = `is ${champion}${version === undefined ? '' : `, version ${version}`}`
   const n = verdict.gates.length
   if (n) return `Passed ${n > 1 ? `all ${n} gates` : 'its only gate'} and ${standing}`
-  return `Judged by no gate${test ? '' : ', for there is no test part'}; it ${standing}`
+  return `Judged by no gate${rows.test ? '' : ', for there is no test part'}; it ${standing}`
 }
 
 function refusal({ gates, explanation }: ReportData['verdict']): string {
@@ -115,22 +114,50 @@ ${list(verdict.explanation)}${recipe(data)}${highlights(data)}
 ${warnings.length ? html`<aside class="lead" aria-label="Warnings"><p class="fail">! ${count(warnings.length, 'warning')}</p>${list(warnings)}</aside>` : null}`
 }
 
-function recipe({ selected, refit, task, status }: ReportData): Html {
-  const act = task === 'regression' ? 'prediction' : 'probability'
+function recipe({ selected, refit, task, market, status }: ReportData): Html {
   const shipped =
     status === 'refused'
       ? 'It is kept as refused and serves nothing.'
       : refit === 'all'
         ? 'The verdict is the recipe’s: the shipped model was fitted once more on all rows with the same recipe.'
         : 'The shipped model is the proven one.'
-  return html`<p class="lead">The model is <strong>${selected.id}</strong>, which acts when its ${act} is at least ${figure(selected.threshold)}.
+  return html`<p class="lead">The model is <strong>${selected.id}</strong>${acting(selected, task, market)}.
 ${shipped} Every figure here belongs to the proven fit, which saw none of the rows it is judged on.</p>`
 }
+
+function acting({ threshold, quantile }: ReportData['selected'], task: Task, market: boolean): string {
+  if (threshold === null) return task === 'regression' ? '' : ', which says the likeliest class'
+  const from = quantile === undefined ? '' : ` (quantile ${quantile} of its predictions in training)`
+  if (task === 'multiclass')
+    return `, which acts on the likeliest class when its probability is at least ${figure(threshold)}`
+  const what = task === 'regression' ? 'prediction' : 'probability'
+  return market
+    ? `, which acts when its ${what} is at least ${figure(threshold)}${from}`
+    : `, which says yes when its ${what} is at least ${figure(threshold)}`
+}
+
+/** What makes a row a prediction of a class. */
+const decides = ({ task, selected, outcome }: ReportData): string =>
+  task === 'binary' && outcome && 'classes' in outcome
+    ? `${outcome.classes[1]} is predicted where its probability is at least ${figure(selected.threshold)}`
+    : 'the likeliest class is predicted'
 
 /** The four figures that are asked for most. */
 function highlights({ backtest, metrics, benchmark }: ReportData): Html | null {
   const known = { ...metrics.test, ...backtest }
-  const names = ['total_return', 'sharpe', 'max_drawdown', 'trades', 'roc_auc', 'log_loss', 'rmse', 'r2']
+  const names = [
+    'total_return',
+    'sharpe',
+    'max_drawdown',
+    'trades',
+    'skill',
+    'accuracy',
+    'roc_auc',
+    'log_loss',
+    'rmse',
+    'mae',
+    'r2',
+  ]
   const shown = names.filter(name => known[name] !== undefined).slice(0, 4)
   const format = (name: string, value: number | null) =>
     name === 'total_return' || name === 'max_drawdown' ? percent(value) : figure(value, 2)
@@ -147,44 +174,52 @@ const LABELS: Record<string, string> = {
   sharpe: 'Sharpe',
   max_drawdown: 'Max. drawdown',
   trades: 'Trades',
+  skill: 'Skill, at least',
+  accuracy: 'Accuracy, test part',
+  roc_auc: 'ROC AUC',
+  log_loss: 'Log loss',
+  rmse: 'RMSE, test part',
+  mae: 'Mean error',
+  r2: 'R²',
 }
 
-function gates({ verdict, benchmark }: ReportData): Html {
+function gates({ verdict, benchmark, market }: ReportData): Html {
   const rows = verdict.gates.map(({ name, value, bound, pass, reason }) => [
     named(name),
     decisive(value, bound),
     bound,
     html`${mark(pass)}${reason ? html` ${reason}` : null}`,
-    benchmark[name],
+    ...(market ? [benchmark[name]] : []),
   ])
+  const noun = market ? 'bars' : 'rows'
   const looks =
     verdict.test_looks > 1
-      ? `These test bars have now been looked at ${verdict.test_looks} times; each look makes luck likelier, and what passes proves less.`
-      : 'This was the first look at these test bars.'
+      ? `These test ${noun} have now been looked at ${verdict.test_looks} times; each look makes luck likelier, and what passes proves less.`
+      : `This was the first look at these test ${noun}.`
   return section(
     'gates',
     'Gate by gate',
     `Measured once, on the test part, after everything was chosen. A figure that is undefined fails. ${looks}`,
     rows.length
       ? table(
-          'Gates on the test part, beside buy-and-hold with the same fees',
-          ['Gate', 'Value', 'Asked', 'Verdict', 'Buy and hold'],
+          market ? 'Gates on the test part, beside buy-and-hold with the same fees' : 'Gates on the test part',
+          ['Gate', 'Value', 'Asked', 'Verdict', ...(market ? ['Buy and hold'] : [])],
           rows,
         )
       : html`<p>No gate was asked for.</p>`,
   )
 }
 
-function equity({ test, rows }: ReportData): Html {
+function equity({ test, symbols }: ReportData): Html {
   if (!test?.time.length)
     return section(
       'equity',
       'Equity and drawdown',
       'What the money would have done.',
-      html`<p>${rows.test ? 'There is no backtest: these rows are not bars that could be traded.' : 'There is no test part to trade on.'}</p>`,
+      html`<p>There is no test part to trade on.</p>`,
     )
   const ends = [test.equity, test.benchmark].map(values => percent(values.at(-1)! / test.cash - 1))
-  const says = `From ${when(test.time[0])} to ${when(test.time.at(-1)!)} the strategy returned ${ends[0]} and buy-and-hold ${ends[1]}, fees paid.`
+  const says = `From ${when(test.time[0])} to ${when(test.time.at(-1)!)} the strategy returned ${ends[0]} and buy-and-hold ${ends[1]}, fees paid.${symbols.length ? ` Both hold ${symbols.length} symbols in equal shares.` : ''}`
   return section(
     'equity',
     'Equity and drawdown',
@@ -193,33 +228,74 @@ function equity({ test, rows }: ReportData): Html {
   )
 }
 
-function folds({ folds, by, task }: ReportData): Html {
-  const names = [...new Set([by, 'roc_auc', 'log_loss', 'sharpe', 'rmse', 'r2'])].filter(name =>
+const MOST_SYMBOLS = 100
+
+function symbols({ symbols, task }: ReportData): Html | null {
+  if (!symbols.length) return null
+  const name = task === 'regression' ? 'rmse' : 'log_loss'
+  const left = symbols.length - MOST_SYMBOLS
+  return section(
+    'symbols',
+    'Symbol by symbol',
+    'The test part of each symbol, traded by itself. Look for a figure that many symbols share; one that carries all is luck, or another market.',
+    table(
+      'Each symbol beside its own buy-and-hold',
+      [
+        'Symbol',
+        'Bars',
+        'Return',
+        'Buy and hold',
+        'Sharpe',
+        'Buy and hold',
+        'Max. drawdown',
+        'Trades',
+        'Win rate',
+        name,
+      ],
+      symbols
+        .slice(0, MOST_SYMBOLS)
+        .map(({ symbol, rows, metrics, backtest, benchmark }) => [
+          symbol,
+          rows,
+          backtest.total_return,
+          benchmark.total_return,
+          backtest.sharpe,
+          benchmark.sharpe,
+          backtest.max_drawdown,
+          backtest.trades,
+          backtest.win_rate,
+          metrics[name],
+        ]),
+    ),
+    left > 0 ? html`<p class="small">${count(left, 'further symbol')} left out.</p>` : null,
+  )
+}
+
+/** What guessing gives, where that is one number. */
+const NEUTRAL: Record<string, number> = { sharpe: 0, r2: 0, roc_auc: 0.5 }
+
+function folds({ folds, spread, by, task }: ReportData): Html {
+  const names = [...new Set([by, 'roc_auc', 'log_loss', 'accuracy', 'sharpe', 'rmse', 'r2'])].filter(name =>
     folds.some(fold => fold.metrics[name] !== undefined),
   )
-  const neutral: Record<string, number> = {
-    sharpe: 0,
-    r2: 0,
-    roc_auc: 0.5,
-    ...(task === 'binary' ? { log_loss: Math.LN2 } : {}),
-  }
+  const neutral = (name: string) => (name === 'log_loss' && task === 'binary' ? Math.LN2 : NEUTRAL[name])
   const shown = names.slice(0, 3)
   const panels = shown.map(name => ({
     name,
-    neutral: neutral[name],
+    neutral: neutral(name),
     values: folds.map(fold => fold.metrics[name] ?? null),
   }))
-  const inTime = panels.length > 0 && folds.every(fold => fold.to > fold.from)
+  const spans = folds.flatMap(({ from, to }): [number, number][] =>
+    from !== null && to !== null && to > from ? [[from, to]] : [],
+  )
+  const inTime = panels.length > 0 && spans.length > 0 && spans.length === folds.length
   return section(
     'folds',
-    'Folds over time',
-    'The chosen model, fitted on what came before each block and measured on the block. Look for figures that hold in every stretch; dashed is what guessing gives.',
+    inTime ? 'Folds over time' : 'Folds',
+    `The chosen recipe, fitted without each block and measured on it. Look for figures that hold in every block${inTime ? '; dashed is what guessing gives' : ''}.`,
     inTime
       ? drawn(
-          drawFolds(
-            folds.map(({ from, to }) => [from, to]),
-            panels,
-          ),
+          drawFolds(spans, panels),
           `Lines: ${shown.join(', ')} of each fold over time.`,
           `${shown.join(', ')} of each fold; a gap is undefined.`,
         )
@@ -227,41 +303,27 @@ function folds({ folds, by, task }: ReportData): Html {
     folds.length
       ? table(
           'Out-of-fold validation blocks of the chosen model',
-          ['Fold', 'From', 'To', 'Rows', ...names],
+          ['Fold', ...(inTime ? ['From', 'To'] : []), 'Rows', ...names],
           folds.map(fold => [
             `${fold.index + 1}`,
-            when(fold.from),
-            when(fold.to),
+            ...(inTime ? [when(fold.from!), when(fold.to!)] : []),
             fold.rows,
             ...names.map(name => fold.metrics[name] ?? null),
           ]),
         )
       : html`<p>There are no folds: no block was held out.</p>`,
-  )
-}
-
-function calibration({ calibration: bins }: ReportData): Html {
-  if (!bins.length)
-    return section(
-      'calibration',
-      'Calibration',
-      'Whether a probability means what it says.',
-      html`<p>There are no probabilities on a test part to compare.</p>`,
-    )
-  const largest = Math.max(...bins.map(bin => bin.count))
-  const off =
-    bins.reduce((sum, { mean, observed, count }) => sum + count * Math.abs(mean - observed), 0) /
-    bins.reduce((sum, { count }) => sum + count, 0)
-  return section(
-    'calibration',
-    'Calibration',
-    'On the test part. Of all rows that were given 60 %, 60 % should turn out so. Look for points on the diagonal; the lines are 95 % intervals, at their best, for overlapping labels are not independent.',
-    html`<div class="beside">${drawn(drawCalibration(bins), 'Points: observed frequency against predicted probability, with intervals.', `Predicted and observed differ by ${figure(off)} on average, weighted by rows.`)}
-${table(
-  'Rows by predicted probability',
-  ['Predicted', 'Observed', 'Rows', 'To scale'],
-  bins.map(({ mean, observed, count }) => [mean, observed, count, bar(count / largest)]),
-)}</div>`,
+    folds.length > 1
+      ? table(
+          'How the folds scatter',
+          ['Figure', 'Mean', 'Deviation', 'Lowest', 'Highest', 'Folds'],
+          names
+            .filter(name => spread[name])
+            .map(name => {
+              const { mean, deviation, min, max, folds } = spread[name]
+              return [name, mean, deviation, min, max, folds]
+            }),
+        )
+      : null,
   )
 }
 
@@ -289,7 +351,7 @@ function importances({ importances, selected }: ReportData): Html {
   )
 }
 
-function everyFigure({ metrics, backtest, benchmark }: ReportData): Html {
+function everyFigure({ metrics, backtest, benchmark, market }: ReportData): Html {
   const test = { ...metrics.test, ...backtest }
   const names = [...new Set([...Object.keys(test), ...Object.keys(metrics.valid)])]
   return section(
@@ -297,14 +359,15 @@ function everyFigure({ metrics, backtest, benchmark }: ReportData): Html {
     'Every figure',
     'Validation chose the model, so its figures flatter; the test part did not. A wide gap between the two is what overfitting looks like.',
     table(
-      'The chosen model beside buy-and-hold on the test part',
-      ['Figure', 'Validation', 'Test', 'Buy and hold'],
-      names.map(name => [named(name), metrics.valid[name], test[name], benchmark[name]]),
+      market ? 'The chosen model beside buy-and-hold on the test part' : 'The chosen model',
+      ['Figure', 'Validation', 'Test', ...(market ? ['Buy and hold'] : [])],
+      names.map(name => [named(name), metrics.valid[name], test[name], ...(market ? [benchmark[name]] : [])]),
     ),
   )
 }
 
-function origin({ data, rows, selected, lineage }: ReportData): Html {
+function origin({ data, rows, selected, lineage, market }: ReportData): Html {
+  const timed = data.from !== null
   const { train, valid, test, purged } = rows
   const symbols = data.symbols.filter(Boolean)
   const shown = symbols.slice(0, 12)
@@ -312,9 +375,16 @@ function origin({ data, rows, selected, lineage }: ReportData): Html {
   const facts: [string, Part][] = [
     [
       'table',
-      `${data.table}, version ${data.version}: ${count(data.rows, 'row')}${data.timeframe ? ` of ${data.timeframe}` : ''}, ${when(data.from)} to ${when(data.to)}`,
+      `${data.table}, version ${data.version}: ${count(data.rows, 'row')}${data.timeframe ? ` of ${data.timeframe}` : ''}${data.from === null || data.to === null ? '' : `, ${when(data.from)} to ${when(data.to)}`}`,
     ],
-    ['symbols', shown.length ? `${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}` : UNDEFINED],
+    ...(market
+      ? [
+          ['symbols', shown.length ? `${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}` : UNDEFINED] as [
+            string,
+            Part,
+          ],
+        ]
+      : []),
     ['table digest', html`<code>${data.digest}</code>`],
     [
       'model',
@@ -325,9 +395,9 @@ function origin({ data, rows, selected, lineage }: ReportData): Html {
   return section(
     'origin',
     'Data and lineage',
-    'Where each row went, and all it takes to make this model again. Purged rows are in no part: their labels reach into the next one.',
+    `Where each row went, and all it takes to make this model again.${timed ? ' Purged rows are in no part: their labels reach into the next one.' : ''}`,
     html`<div class="parts">${Object.entries({ train, validation: valid, test }).map(([name, n]) => (n ? html`<span style="flex:${n} 1 0">${name} ${figure(n)}</span>` : null))}</div>
-<p class="small">${count(purged, 'row')} purged between the parts. Rows without a label or still warming up are in none.</p>`,
+<p class="small">${timed ? `${count(purged, 'row')} purged between the parts. Rows without a label or still warming up are in none.` : 'Rows without a label are in none.'}</p>`,
     table('Lineage', ['What', 'Value'], facts),
   )
 }
@@ -353,18 +423,9 @@ function stages({ stages }: ReportData): Html {
   )
 }
 
-const closing = ({ run }: ReportData): Html =>
-  html`<footer class="small"><p>Made by Sluice from run ${run}. Times are UTC. Returns are after fees; they describe the past and promise nothing.</p></footer>
+const closing = ({ run, market }: ReportData): Html =>
+  html`<footer class="small"><p>Made by Sluice from run ${run}. Times are UTC. ${market ? 'Returns are after fees; they describe the past and promise nothing.' : 'Figures describe the rows that were held out, and promise nothing for others.'}</p></footer>
 `
-
-/** A chart at both widths: `alt` says what it is, the caption what it shows. */
-function drawn(drawing: Drawing | string, alt: string, says: string): Html {
-  const put = (svg: string, kind: string) =>
-    trusted(svg.replace('<svg ', `<svg class="${kind}" aria-hidden="true" focusable="false" `))
-  const charts =
-    typeof drawing === 'string' ? put(drawing, '') : [put(drawing.broad, 'broad'), put(drawing.narrow, 'narrow')]
-  return html`<figure><div role="img" aria-label="${alt}">${charts}</div><figcaption>${says}</figcaption></figure>`
-}
 
 const mark = (pass: boolean): Html =>
   pass ? html`<span class="pass">✓ pass</span>` : html`<span class="fail">✗ fail</span>`

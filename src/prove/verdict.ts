@@ -1,19 +1,21 @@
-// GATE: the one look at the test part. The selected recipe's proven fit predicts it, the backtest and the gates judge.
+// GATE: the one look at the test part. The selected recipe's proven fit predicts it; the backtest or the skill is held to the gates.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Context } from '../base/context.ts'
 import { engineError } from '../base/errors.ts'
 import { loadModel } from '../base/onnx.ts'
-import { type Dataset, readDataset } from '../learn/dataset.ts'
+import { type Dataset, type DatasetRows, readDataset } from '../learn/dataset.ts'
 import { indices, type Range, size } from '../learn/split.ts'
-import { type Fit, fitOnce, rowsOf, scores, type Trained } from '../learn/train.ts'
-import { type BacktestOptions, type Bars, backtest, buyAndHold } from './backtest.ts'
-import { figuresOf, fixedYear, readPart, type Selected } from './contest.ts'
-import { explainRefusal, type GateResult, type Gates, type Verdict as Judged, judge } from './gate.ts'
-import { countLook, type Series } from './looks.ts'
+import { type Fit, fitOnce, predictions, rowsOf, type Trained } from '../learn/train.ts'
+import type { BacktestOptions } from './backtest.ts'
+import { figuresOf, type Part, partOf, type Selected, trade, validPredictions } from './contest.ts'
+import { type Evidence, explainRefusal, type GateResult, type Gates, type Verdict as Judged, judge } from './gate.ts'
+import { countLook, type Looked } from './looks.ts'
 import { excessSharpeProbability } from './luck.ts'
 import type { Figures } from './metrics.ts'
-import { signals } from './select.ts'
+import { type Market, poolBuyAndHold } from './pool.ts'
+import type { Predicted } from './select.ts'
+import { skill } from './skill.ts'
 
 export interface Verdict {
   pass: boolean
@@ -21,18 +23,30 @@ export interface Verdict {
   /** In words: by how much each failed gate failed, and what would have to be true to pass. */
   explanation: string[]
   metrics: { valid: Figures; test: Figures }
+  /** Both empty for a table. */
   backtest: Figures
   benchmark: Figures
+  /** Of each symbol, where there are several. */
+  symbols: SymbolFigures[]
   /** The fit that was judged, exported. */
   proven: Fit
   parity: Parity
-  /** How often test bars of this series that overlap these have been looked at, this time included. */
+  /** How often test rows that overlap these have been looked at, this time included. */
   test_looks: number
   /** Of Python and its libraries, which fitted the model. */
   engine: Record<string, string>
 }
 
-/** Largest differences of probabilities over `rows` rows. */
+/** The test part of one symbol. */
+export interface SymbolFigures {
+  symbol: string
+  rows: number
+  metrics: Figures
+  backtest: Figures
+  benchmark: Figures
+}
+
+/** Largest differences in any column of the predictions over `rows` rows, relative above 1. */
 export interface Parity {
   native_python: number
   native_node: number
@@ -45,9 +59,16 @@ export interface GateConfig {
   backtest: BacktestOptions
 }
 
-/** Trees compare exactly and add up; linear models multiply in another order. */
-const PARITY_BOUND: Record<string, number> = { logistic: 1e-5 }
-const TREE_BOUND = 1e-6
+/** Who looks at the test rows of what; `seed` is that of the fit and of the bootstrap. */
+export interface Looker {
+  run: string
+  seed: number
+  looked: Looked
+}
+
+/** Trees compare exactly and add up; all else multiplies, each library in its own order. */
+const TREES = ['random_forest', 'xgboost', 'lightgbm', 'catboost']
+const parityBound = (kind: string): number => (TREES.includes(kind) ? 1e-6 : 1e-5)
 
 /** The fit that is judged, and that it is what it seems. */
 type Proof = Pick<Verdict, 'proven' | 'parity' | 'engine'>
@@ -60,12 +81,12 @@ export async function judgeSelected(
   trained: Trained[],
   chosen: Selected,
   config: GateConfig,
-  { run, seed, series }: { run: string; seed: number; series: Series },
+  looker: Looker,
   context: Context,
 ): Promise<Verdict> {
-  const proof = await prove(dataset, trained, chosen, seed, context)
+  const proof = await prove(dataset, trained, chosen, looker.seed, context)
   const judgement = dataset.split.test.length
-    ? await lookAtTest(dataset, chosen, proof, config, { run, ...series }, context)
+    ? await lookAtTest(dataset, chosen, proof, config, looker, context)
     : withoutTest(chosen, proof, config.gates)
   return { ...judgement, ...proof }
 }
@@ -88,29 +109,86 @@ async function prove(
 
 async function lookAtTest(
   dataset: Dataset,
-  { selected, metrics }: Selected,
+  { selected: { threshold }, metrics }: Selected,
   { proven, parity }: Proof,
   config: GateConfig,
-  looker: Series & { run: string },
+  { run, seed, looked }: Looker,
   context: Context,
 ): Promise<Judgement> {
-  const { test, folds } = dataset.split
-  const part = await readPart(dataset, test)
-  const test_looks = await countLook({ ...looker, from: part.bars.time[0], to: dataset.to }, context)
-  const p = (await scores(proven, dataset)).subarray(size(folds.at(-1)!.valid))
-  const options = fixedYear(config.backtest, dataset)
-  const { figures, benchmark, returns, trades } = tested(part.bars, p, selected.threshold, options)
-  const predicted = figuresOf(part, p, selected.threshold)
-  const known = { ...predicted, ...figures, deflated_sharpe: metrics.deflated_sharpe, ...validated(metrics) }
+  const data = await readDataset(dataset)
+  const part = partOf(dataset, data, dataset.split.test, config.backtest)
+  const span = dataset.timed ? { from: data.time[dataset.split.test[0][0]], to: dataset.to } : EVERY_ROW
+  const test_looks = await countLook({ run, ...looked, ...span }, context)
+  const predicted = await testPredictions(dataset, proven)
+  const figures = figuresOf(dataset, part.label, predicted, threshold)
+  const found = part.market
+    ? onMarket(dataset, { ...part, market: part.market }, predicted, threshold!, config.backtest)
+    : { metrics: { skill: skillOf(dataset, data, part, predicted, seed) }, backtest: {}, benchmark: {}, symbols: [] }
+  const test = { ...figures, ...found.metrics }
+  const known = { ...test, ...found.backtest, ...deflated(metrics), ...validated(metrics) }
   const verdict = withGates(judge(known, config.gates), failedParity(parity))
   return {
     ...verdict,
-    explanation: explainRefusal(verdict, { returns, trades, periodsPerYear: options.periods_per_year }),
-    metrics: { valid: metrics, test: predicted },
-    backtest: figures,
-    benchmark,
+    explanation: explainRefusal(verdict, found.evidence),
+    metrics: { valid: metrics, test },
+    backtest: found.backtest,
+    benchmark: found.benchmark,
+    symbols: found.symbols,
     test_looks,
   }
+}
+
+/** Rows without a time are drawn into parts: any two looks at their table overlap. */
+const EVERY_ROW = { from: 0, to: Number.MAX_SAFE_INTEGER }
+
+/** What the proven fit says of the test rows, which it predicted after those of the last validation block. */
+export async function testPredictions(dataset: Dataset, proven: Fit): Promise<Predicted> {
+  const before = size(dataset.split.folds.at(-1)!.valid)
+  return (await predictions(proven, dataset)).map(column => column.subarray(before))
+}
+
+interface Found extends Pick<Judgement, 'backtest' | 'benchmark' | 'symbols'> {
+  /** Figures of the test part that are neither of the backtest nor among the metrics of the task. */
+  metrics: Figures
+  evidence?: Evidence
+}
+
+function onMarket(
+  dataset: Dataset,
+  { label, market }: Required<Part>,
+  predicted: Predicted,
+  threshold: number,
+  options: BacktestOptions,
+): Found {
+  const ours = trade(dataset, market, predicted, threshold, options)
+  const held = poolBuyAndHold(market, options)
+  const excess = excessSharpeProbability(ours.returns, held.returns, ours.meanPosition)
+  const figuresOfSymbol = ({ symbol, rows }: Market['series'][number], i: number): SymbolFigures => ({
+    symbol,
+    rows: rows.length,
+    metrics: figuresOf(
+      dataset,
+      Float64Array.from(rows, row => label[row]),
+      predicted.map(column => Float32Array.from(rows, row => column[row])),
+      threshold,
+    ),
+    backtest: ours.symbols[i].backtest.metrics,
+    benchmark: held.symbols[i].backtest.metrics,
+  })
+  return {
+    metrics: {},
+    backtest: { ...ours.metrics, excess_sharpe_probability: excess },
+    benchmark: held.metrics,
+    symbols: market.series.length > 1 ? market.series.map(figuresOfSymbol) : [],
+    evidence: { returns: ours.returns, trades: ours.trades.length, periodsPerYear: market.perYear },
+  }
+}
+
+/** The lower end of the skill against a guess that knows the training rows of the proven fit. */
+function skillOf(dataset: Dataset, data: DatasetRows, { label }: Part, predicted: Predicted, seed: number) {
+  const { task, classes, split } = dataset
+  const learned = Float64Array.from(indices(split.folds.at(-1)!.train), row => data.label[row])
+  return skill({ task, classes, learned, label, predicted }, { seed }).lower
 }
 
 /** Holds the gates that need no test part. */
@@ -130,6 +208,7 @@ export function withoutTest(
     metrics: { valid: metrics, test: {} },
     backtest: {},
     benchmark: {},
+    symbols: [],
     test_looks: 0,
   }
 }
@@ -138,44 +217,38 @@ export function withoutTest(
 const validated = (metrics: Figures): Figures =>
   Object.fromEntries(Object.entries(metrics).map(([name, value]) => [`valid.${name}`, value]))
 
+/** Of validation, and gated on by its own name. */
+const deflated = ({ deflated_sharpe }: Figures): Figures => (deflated_sharpe === undefined ? {} : { deflated_sharpe })
+
 /** A verdict that holds more gates than the config's. */
 const withGates = ({ pass, gates }: Judged, more: GateResult[]): Judged => ({
   pass: pass && more.every(gate => gate.pass),
   gates: [...gates, ...more],
 })
 
-function tested(bars: Bars, p: Float32Array, threshold: number, options: BacktestOptions) {
-  const ours = backtest(bars, signals(p, threshold, options.mode), options)
-  const market = buyAndHold(bars, options)
-  const excess = excessSharpeProbability(ours.returns, market.returns, ours.meanPosition)
-  return {
-    figures: { ...ours.metrics, excess_sharpe_probability: excess },
-    benchmark: market.metrics,
-    returns: ours.returns,
-    trades: ours.trades.length,
-  }
-}
-
 /** The exported fit is a second one of the same recipe and rows: equal seeds must give equal bits. */
 async function checkReproduced(dataset: Dataset, first: Fit, second: Fit): Promise<void> {
-  const [a, b] = await Promise.all([first, second].map(fit => scores(fit, dataset)))
-  const odd = a.findIndex((value, i) => value !== b[i])
-  if (odd >= 0)
-    throw engineError(
-      'NOT_REPRODUCED',
-      `the same recipe gave ${a[odd]} and then ${b[odd]} for validation row ${odd + 1}: the engine is not deterministic here`,
-    )
+  const last = dataset.split.folds.length - 1
+  const [a, b] = await Promise.all([first, second].map(fit => validPredictions(dataset, fit, last)))
+  for (const [k, column] of a.entries()) {
+    const odd = column.findIndex((value, i) => value !== b[k][i])
+    if (odd >= 0)
+      throw engineError(
+        'NOT_REPRODUCED',
+        `the same recipe gave ${column[odd]} and then ${b[k][odd]} for validation row ${odd + 1}: the engine is not deterministic here`,
+      )
+  }
 }
 
 /** How far native, onnxruntime in Python and onnxruntime in Node are apart on the rows that a fit predicted. */
 export async function measureParity(dataset: Dataset, fit: Fit, kind: string, ranges: Range[]): Promise<Parity> {
-  const [native, python] = await Promise.all([scores(fit, dataset), scores(fit, dataset, 'onnx')])
+  const [native, python] = await Promise.all([predictions(fit, dataset), predictions(fit, dataset, 'onnx')])
   const node = await predictOnnx(dataset, readFileSync(join(fit.folder, 'model.onnx')), ranges)
   return {
     native_python: distance(native, python),
     native_node: distance(native, node),
-    bound: PARITY_BOUND[kind] ?? TREE_BOUND,
-    rows: native.length,
+    bound: parityBound(kind),
+    rows: native[0].length,
   }
 }
 
@@ -185,8 +258,8 @@ export function failedParity({ native_python, native_node, bound }: Parity): Gat
   return worst <= bound ? [] : judge({ parity: worst }, { parity: `<= ${bound}` }).gates
 }
 
-/** Probability of the last class for rows of a dataset, by onnxruntime in this process. */
-async function predictOnnx(dataset: Dataset, bytes: Uint8Array, ranges: Range[]): Promise<Float32Array> {
+/** Every column of the predictions for rows of a dataset, by onnxruntime in this process. */
+async function predictOnnx(dataset: Dataset, bytes: Uint8Array, ranges: Range[]): Promise<Predicted> {
   const model = await loadModel(bytes)
   try {
     const rows = indices(ranges)
@@ -195,20 +268,26 @@ async function predictOnnx(dataset: Dataset, bytes: Uint8Array, ranges: Range[])
     for (const [j, values] of features.entries())
       for (let i = 0; i < rows.length; i++) vectors[i * features.length + j] = values[rows[i]]
     const output = await model.run(vectors, rows.length)
-    return Float32Array.from({ length: rows.length }, (_, i) => output[i * model.columns + model.columns - 1])
+    const { columns } = model
+    return Array.from({ length: columns }, (_, k) => Float32Array.from(rows, (_, i) => output[i * columns + k]))
   } finally {
     await model.close()
   }
 }
 
-function distance(a: Float32Array, b: Float32Array): number {
+function distance(a: Predicted, b: Predicted): number {
+  if (a.length !== b.length) return Number.POSITIVE_INFINITY
+  return a.reduce((worst, column, k) => Math.max(worst, columnDistance(column, b[k])), 0)
+}
+
+function columnDistance(a: Float32Array, b: Float32Array): number {
   if (a.length !== b.length) return Number.POSITIVE_INFINITY
   let worst = 0
-  // A NaN on either side is no agreement.
-  for (let i = 0; i < a.length; i++)
-    worst =
-      a[i] === b[i]
-        ? worst
-        : Math.max(worst, Number.isNaN(a[i] - b[i]) ? Number.POSITIVE_INFINITY : Math.abs(a[i] - b[i]))
+  for (let i = 0; i < a.length; i++) {
+    if (a[i] === b[i]) continue
+    const apart = Math.abs(a[i] - b[i]) / Math.max(1, Math.abs(a[i]))
+    // A NaN on either side is no agreement.
+    worst = Math.max(worst, Number.isNaN(apart) ? Number.POSITIVE_INFINITY : apart)
+  }
   return worst
 }

@@ -36,7 +36,16 @@ const manifestSchema = z
     model: z.object({ kind: z.string(), params: object, seed: z.int(), iterations: count.nullable() }),
     input: z.object({
       name: z.literal('features'),
-      features: z.array(z.object({ name: z.string().min(1), nullable: z.boolean() })).min(1),
+      /** `categories`: the words that the feature's codes are places of, sorted; numbers have none. */
+      features: z
+        .array(
+          z.object({
+            name: z.string().min(1),
+            nullable: z.boolean(),
+            categories: z.array(z.string()).min(1).refine(isSorted, 'categories are sorted, each once').optional(),
+          }),
+        )
+        .min(1),
     }),
     output: z.enum(['probability', 'prediction']),
     decision: z.object({ threshold: z.number(), mode: z.enum(['long', 'long_short']) }).nullable(),
@@ -45,6 +54,7 @@ const manifestSchema = z
     label: object,
     /** `from` and `to` as the table's own manifest has them. */
     data: z.object({
+      schema: z.enum(['candles', 'table']).default('candles'),
       table: z.string(),
       version: count,
       digest: z.string(),
@@ -240,6 +250,10 @@ function agreesWithItself(manifest: BundleManifest, context: z.RefinementCtx): v
   require(distinct(classes.map(String)), 'classes', 'a class stands twice')
   require(distinct(input.features.map(feature => feature.name)), 'input', 'a feature stands twice')
   require(distinct([MANIFEST, SIGNATURE, ...files.map(file => file.name)]), 'files', 'a file stands twice')
+}
+
+function isSorted(words: string[]): boolean {
+  return words.every((word, i) => i === 0 || words[i - 1] < word)
 }
 
 const distinct = (values: string[]): boolean => new Set(values).size === values.length

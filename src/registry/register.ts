@@ -148,30 +148,31 @@ async function describe(
 ): Promise<Content> {
   const { train } = dataset.split
   const modelDigest = (fit: Fit) => sha256(readFileSync(join(fit.folder, 'model.onnx')))
-  const everything = { dataset: dataset.digest, rows: dataset.rows, from: dataset.from, to: dataset.to }
-  const learned = {
-    dataset: dataset.digest,
-    rows: size(train),
-    from: dataset.from,
-    to: await timeOf(dataset, train.at(-1)![1] - 1),
-  }
+  const everything = { dataset: dataset.digest, rows: dataset.rows, ...(await span(dataset, [[0, dataset.rows]])) }
+  const learned = { dataset: dataset.digest, rows: size(train), ...(await span(dataset, train)) }
   return {
     name,
     created: context.now(),
     run,
     task: dataset.task,
-    classes: dataset.classes,
+    classes: classesOf(dataset),
     model: { kind: selected.kind, params: selected.params, seed, iterations: shipped.iterations },
     input: {
       name: 'features',
-      features: dataset.features.map(feature => ({ name: feature, nullable: dataset.nullable.includes(feature) })),
+      features: dataset.features.map(name => ({
+        name,
+        nullable: dataset.nullable.includes(name),
+        ...(dataset.categories[name] && { categories: dataset.categories[name] }),
+      })),
     },
-    output: 'probability',
-    decision: { threshold: selected.threshold, mode },
+    output: dataset.task === 'regression' ? 'prediction' : 'probability',
+    // What is no bar to trade and no yes or no has nothing to decide.
+    decision: selected.threshold === null ? null : { threshold: selected.threshold, mode },
     features: features as Record<string, unknown>[],
     timeframe: table.timeframe,
     label: label as Record<string, unknown>,
     data: {
+      schema: dataset.market ? 'candles' : 'table',
       table: table.table,
       version: table.version,
       digest: table.digest,
@@ -192,6 +193,13 @@ async function describe(
   }
 }
 
-async function timeOf(dataset: Dataset, row: number): Promise<number> {
-  return (await readDataset(dataset)).time[row]
+/** Words where the classes are words, else the label's own values. */
+const classesOf = ({ classes, classNames }: Dataset): (number | string)[] =>
+  classNames.every((name, k) => name === String(classes[k])) ? classes : classNames
+
+/** Times of the first and last of some rows in order; null where rows have none. */
+async function span(dataset: Dataset, ranges: Range[]): Promise<{ from: number | null; to: number | null }> {
+  if (!dataset.timed) return { from: null, to: null }
+  const { time } = await readDataset(dataset)
+  return { from: time[ranges[0][0]], to: time[ranges.at(-1)![1] - 1] }
 }

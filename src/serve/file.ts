@@ -1,13 +1,13 @@
-// Scores a whole file with a registered model: candles, from which the features are computed, or the feature columns themselves.
+// Scores a whole file with a registered model: candles or rows of a table, from which the features are computed, or the feature columns themselves.
 import type { Context } from '../base/context.ts'
 import { dataError } from '../base/errors.ts'
 import { loadModel } from '../base/onnx.ts'
-import { type Column, findColumn, numbers, strings, type Table } from '../base/table.ts'
+import { type Column, findColumn, strings, type Table, type Values } from '../base/table.ts'
 import { readCandles, readColumns, writeTable } from '../data/files.ts'
 import { isCandleColumn } from '../data/schema.ts'
-import { featuresOn } from '../features/build.ts'
+import { computeValues, featuresOn, wordsOf } from '../features/build.ts'
 import type { FeatureSpec } from '../features/catalog.ts'
-import { computeFeatures } from '../features/compute.ts'
+import { takeValues } from '../learn/columns.ts'
 import { warm } from '../learn/dataset.ts'
 import { type Bundle, openRegistered } from '../registry/bundle.ts'
 import { trustedKeys } from '../registry/keys.ts'
@@ -27,18 +27,19 @@ export async function predictFile(
     await resolveVersion(context.database, model),
     trustedKeys(context.home, trusted),
   )
+  const { features } = bundle.manifest.input
   const table = await readColumns(input, context.signal)
-  const names = bundle.manifest.input.features.map(feature => feature.name)
-  const missing = names.filter(feature => !findColumn(table, feature))
-  const scored = missing.length ? await fromCandles(bundle, input, table, missing, context) : table
-  const features = names.map(feature => numbers(scored, feature))
-  // While a feature of candles warms up there is no answer, as there was no training row. A row that is given whole is judged by itself.
-  const rows = missing.length
-    ? warm(features, symbolsOf(scored), scored.rows)
+  const missing = features.map(({ name }) => name).filter(name => !findColumn(table, name))
+  const scored = missing.length ? await withFeatures(bundle, input, table, missing, context) : table
+  const values = features.map(feature => valuesOf(scored, feature))
+  // While a feature warms up there is no answer, as there was no training row. A row that is given whole is judged by itself.
+  const warming = missing.length && bundle.manifest.label.horizon !== undefined
+  const rows = warming
+    ? warm(values, symbolsOf(scored), scored.rows)
     : Int32Array.from({ length: scored.rows }, (_, i) => i)
   const session = await loadModel(bundle.model)
   try {
-    const given = features.map(values => Float64Array.from(rows, row => values[row]))
+    const given = values.map(column => takeValues(column, rows))
     const answered = await predictTable(bundle.manifest, session, given)
     await writeTable(spread(scored, rows, answered.table), out, context.signal)
     return { rows: scored.rows, unanswered: scored.rows - rows.length + answered.unanswered }
@@ -46,6 +47,47 @@ export async function predictFile(
     await session.close()
   }
 }
+
+type Feature = Bundle['manifest']['input']['features'][number]
+
+/** A feature's column, a category's always as words. */
+function valuesOf(table: Table, { name, categories }: Feature): Values {
+  const column = findColumn(table, name)!
+  return categories ? wordsOf(column) : column.values
+}
+
+const withFeatures = (bundle: Bundle, input: string, table: Table, missing: string[], context: Context) =>
+  bundle.manifest.data.schema === 'candles'
+    ? fromCandles(bundle, input, table, missing, context)
+    : fromTable(bundle, input, table, missing)
+
+/** A table with a column per feature that is computed of its others. */
+function fromTable({ manifest }: Bundle, input: string, table: Table, missing: string[]): Table {
+  const wanted = new Set(manifest.input.features.map(({ name }) => name))
+  const specs = (manifest.features as FeatureSpec[]).filter(
+    ({ kind, name }) => kind !== 'column' || wanted.has(String(name)),
+  )
+  const passed = specs.find(({ kind, name }) => kind === 'column' && missing.includes(String(name)))
+  if (passed) throw dataError('MISSING_COLUMN', `${input} has no column ${passed.name}`)
+  return compute(table, manifest, specs)
+}
+
+function compute(table: Table, { timeframe }: Bundle['manifest'], specs: FeatureSpec[]): Table {
+  const schema = table.columns.map(({ name, type }) => ({ name, type }))
+  const features = featuresOn({ schema, timeframe }, specs)
+  const values = computeValues(table, { schema }, specs, features)
+  const made = features.map(({ name }, i) => columnOf(name, values[i]))
+  return {
+    rows: table.rows,
+    columns: [...table.columns.filter(({ name }) => !made.some(column => column.name === name)), ...made],
+  }
+}
+
+const columnOf = (name: string, values: Values): Column => ({
+  name,
+  type: values instanceof Float64Array ? 'number' : 'string',
+  values,
+})
 
 const symbolsOf = (table: Table) => (findColumn(table, 'symbol') ? strings(table, 'symbol') : undefined)
 
@@ -71,16 +113,7 @@ async function fromCandles(
       { cause },
     )
   })
-  const schema = candles.columns.map(({ name, type }) => ({ name, type }))
-  const features = featuresOn({ schema, timeframe: manifest.timeframe }, specs)
-  const { columns } = computeFeatures(candles, features)
-  return {
-    rows: candles.rows,
-    columns: [
-      ...candles.columns,
-      ...features.map(({ name }, i) => ({ name, type: 'number' as const, values: columns[i] })),
-    ],
-  }
+  return compute(candles, manifest, specs)
 }
 
 /** The answers at their rows, beside what identifies a row. */

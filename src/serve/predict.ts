@@ -1,7 +1,8 @@
 // From rows to answers, by the manifest. The server and the `predict` command share every step, so that both give the same bits.
 import { dataError, engineError, SluiceError } from '../base/errors.ts'
 import type { OnnxModel } from '../base/onnx.ts'
-import { type Column, endToEnd, type Table } from '../base/table.ts'
+import { type Column, endToEnd, type Table, type Values } from '../base/table.ts'
+import { codeOf, encode } from '../learn/categories.ts'
 import { signals } from '../prove/select.ts'
 import type { BundleManifest } from '../registry/bundle.ts'
 
@@ -40,13 +41,17 @@ export function vectorise({ input: { features } }: Contract, rows: unknown[]): F
   })
 }
 
-/** The fast path: true if the row holds exactly the features, each a float32 or an allowed null. */
+/** The fast path: true if the row holds exactly the features, each a float32, the word of a category, or an allowed null. */
 function fill(values: Float32Array, start: number, features: Feature[], row: Record<string, unknown>): boolean {
   if (row === null || typeof row !== 'object' || Object.keys(row).length !== features.length) return false
   for (let j = 0; j < features.length; j++) {
-    const value = row[features[j].name]
-    if (typeof value === 'number' && Number.isFinite(Math.fround(value))) values[start + j] = value
-    else if (value === null && features[j].nullable) values[start + j] = Number.NaN
+    const { name, nullable, categories } = features[j]
+    const value = row[name]
+    if (value === null && nullable) values[start + j] = Number.NaN
+    else if (categories) {
+      if (typeof value !== 'string') return false
+      values[start + j] = codeOf(categories, value)
+    } else if (typeof value === 'number' && Number.isFinite(Math.fround(value))) values[start + j] = value
     else return false
   }
   return true
@@ -63,10 +68,12 @@ function examine(features: Feature[], row: unknown, at: string): Problem[] {
   ]
 }
 
-function problemOf({ name, nullable }: Feature, row: object, at: string): Problem | undefined {
+function problemOf({ name, nullable, categories }: Feature, row: object, at: string): Problem | undefined {
   if (!Object.hasOwn(row, name)) return problem('MISSING_FEATURE', at, name, 'is missing')
   const value = (row as Record<string, unknown>)[name]
   if (value === null) return nullable ? undefined : problem('NULL_VALUE', at, name, 'may not be null')
+  if (categories)
+    return typeof value === 'string' ? undefined : problem('WRONG_TYPE', at, name, `is ${nameOf(value)}, not a word`)
   if (typeof value !== 'number') return problem('WRONG_TYPE', at, name, `is ${nameOf(value)}, not a number`)
   if (Number.isNaN(value)) return problem('NOT_A_NUMBER', at, name, 'is NaN; write null where it may be missing')
   if (!Number.isFinite(Math.fround(value)))
@@ -133,17 +140,18 @@ function checkFinite(output: Float32Array): void {
 const CHUNK = 4096
 
 /**
- * Predictions for a table of feature columns, in the manifest's order: `probability, signal`, or `class, probability_NAME...`, or `prediction, signal`.
+ * Predictions for columns of features in the manifest's order, words for categories: `probability, signal`, or `class, probability_NAME...`, or `prediction, signal`.
  * A row in which a feature that may not be missing is NaN has no prediction (NaN or null) and is counted in `unanswered`; infinite values are `OUT_OF_RANGE`.
  */
 export async function predictTable(
   manifest: BundleManifest,
   model: Pick<OnnxModel, 'run'>,
-  columns: Float64Array[],
+  given: Values[],
 ): Promise<{ table: Table; unanswered: number }> {
   const { features } = manifest.input
-  if (columns.length !== features.length)
-    throw dataError('MISSING_COLUMN', `${columns.length} columns are not the model's ${features.length} features`)
+  if (given.length !== features.length)
+    throw dataError('MISSING_COLUMN', `${given.length} columns are not the model's ${features.length} features`)
+  const columns = given.map((values, j) => numbersOf(features[j], values))
   const rows = columns[0].length
   const answered = completeRows(features, columns, rows)
   const outputs: Float32Array[] = []
@@ -158,7 +166,15 @@ export async function predictTable(
   }
 }
 
-function completeRows(features: Feature[], columns: Float64Array[], rows: number): Uint32Array {
+/** A column as numbers: the codes of a category's words. */
+function numbersOf({ name, categories }: Feature, values: Values): Float64Array | Float32Array {
+  if (categories && !(values instanceof Float64Array)) return encode(categories, values)
+  if (!categories && values instanceof Float64Array) return values
+  const [holds, needs] = categories ? ['numbers', 'words'] : ['words', 'numbers']
+  throw dataError('TYPE_MISMATCH', `the column ${name} holds ${holds}, the model needs ${needs}`)
+}
+
+function completeRows(features: Feature[], columns: (Float64Array | Float32Array)[], rows: number): Uint32Array {
   const complete = new Uint8Array(rows).fill(1)
   for (const [j, values] of columns.entries()) {
     for (let i = 0; i < rows; i++) {
@@ -173,7 +189,7 @@ function completeRows(features: Feature[], columns: Float64Array[], rows: number
   return Uint32Array.from(complete.keys()).filter(i => complete[i] === 1)
 }
 
-function gather(columns: Float64Array[], rows: Uint32Array): Float32Array {
+function gather(columns: (Float64Array | Float32Array)[], rows: Uint32Array): Float32Array {
   const values = new Float32Array(rows.length * columns.length)
   for (const [j, column] of columns.entries())
     for (let i = 0; i < rows.length; i++) values[i * columns.length + j] = column[rows[i]]

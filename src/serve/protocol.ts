@@ -87,7 +87,7 @@ export const predictSchema = ({ max_rows }: Pick<ServeOptions, 'max_rows'>) => (
         items: {
           type: 'object',
           description:
-            'Every feature of the model and nothing else, each a number, or null where the model allows a missing value.',
+            'Every feature of the model and nothing else: a number, the word of a category (one that was never seen too), or null where the model allows a missing value.',
         },
       },
       key: {

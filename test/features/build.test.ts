@@ -14,7 +14,8 @@ it('a feature may be called as a column of the file is', async () => {
       ...['open', 'close'].map(name => ({ kind: 'column', name })),
       { kind: 'expr', name: 'end', expr: '-close' },
     ],
-    label: { kind: 'direction' as const, horizon: 3, threshold: 0 },
+    label: { kind: 'direction' as const, horizon: 3 },
+    market: true,
   }
   const built = await build(await verifyTable(table, version, context), config, context)
   const { open, close, label, features } = await readFeatures(built)

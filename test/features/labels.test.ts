@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import type { Column, Table } from '../../src/base/table.ts'
 import { computeLabel, type LabelConfig, labelSchema } from '../../src/features/labels.ts'
 import { describeShared, shared } from '../shared.ts'
 import { readColumns, table } from './series.ts'
@@ -109,13 +110,34 @@ describe('a column', () => {
   })
 })
 
+describe('a column of a table without time', () => {
+  const given = (values: Column['values'], type: Column['type']): Table => ({
+    rows: values.length,
+    columns: [{ name: 'y', type, values }],
+  })
+  const spec: LabelConfig = { kind: 'column', name: 'y' }
+
+  it('is the label of its own row; what is not finite is none', () => {
+    const { values, horizon, words } = computeLabel(given(Float64Array.of(3, NONE, Infinity, -1), 'number'), spec)
+    expect([[...values], horizon, words]).toEqual([[3, NONE, NONE, -1], 0, null])
+  })
+
+  it('of words has their places in order', () => {
+    const { values, words } = computeLabel(given(['no', 'yes', null, 'Yes', 'no'], 'string'), spec)
+    expect([[...values], words]).toEqual([
+      [1, 2, NONE, 0, 1],
+      ['Yes', 'no', 'yes'],
+    ])
+  })
+})
+
 it('a horizon longer than the data leaves no label', () => {
   expect(label([1, 2, 3], { kind: 'direction', horizon: 5 })).toEqual([NONE, NONE, NONE])
 })
 
 it.each([
   [{ kind: 'touch', horizon: 5 }, ['threshold']],
-  [{ kind: 'column', name: 'y' }, ['horizon']],
+  [{ kind: 'column', name: 'y', horizon: 0 }, ['horizon']],
   [{ kind: 'touch', horizon: 0, threshold: 0.01 }, ['horizon']],
   [{ kind: 'triple_barrier', horizon: 5, up: 0.1, down: 1 }, ['down']],
   [{ kind: 'rise', horizon: 5 }, ['kind']],

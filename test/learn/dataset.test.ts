@@ -8,13 +8,20 @@ import { random } from '../../src/base/random.ts'
 import { numbers, strings } from '../../src/base/table.ts'
 import { readColumns } from '../../src/data/files.ts'
 import type { Features } from '../../src/features/build.ts'
-import { freeze, partSizes, readDataset, writeParts } from '../../src/learn/dataset.ts'
-import { splitSchema } from '../../src/learn/split.ts'
+import { type DatasetConfig, freeze, partSizes, readDataset, writeParts } from '../../src/learn/dataset.ts'
+import { preprocessSchema } from '../../src/learn/preprocess.ts'
+import { type SplitConfig, splitSchema } from '../../src/learn/split.ts'
 import { testContext } from '../data/home.ts'
 
 const BARS = 600
 const HORIZON = 3
 const holdout = splitSchema.parse({ kind: 'holdout' })
+const binary = (split: SplitConfig): DatasetConfig => ({
+  task: 'binary',
+  split,
+  preprocess: preprocessSchema.parse({}),
+  seed: 42,
+})
 
 type Value = (row: number) => number
 
@@ -60,15 +67,19 @@ async function built(
     path,
     rows: bars,
     features: Object.keys(features),
+    specs: [],
     label: { kind: 'direction', horizon },
+    words: null,
     horizon,
     warmup: 0,
+    market: true,
+    timed: true,
   }
 }
 
 async function frozen(features: Record<string, Value>, given: Given = {}, split = holdout) {
   const context = testContext()
-  const dataset = await freeze(await built(context, features, given), split, context)
+  const dataset = await freeze(await built(context, features, given), binary(split), context)
   return { context, dataset, rows: await readDataset(dataset) }
 }
 
@@ -165,7 +176,7 @@ describe('freeze', () => {
       'LABEL_NOT_BINARY',
       { x: sine },
       { label: lastRowsUnknown(BARS, HORIZON, row => row / 10) },
-      /has the value 0\.1; a binary task needs 0 and 1/,
+      /has 597 values \(0, 0\.1, 0\.2, 0\.3, 0\.4, \.\.\.\); a binary task needs two/,
     ],
     [
       'ONE_CLASS',
@@ -177,7 +188,7 @@ describe('freeze', () => {
   ])('refuses %s and leaves nothing behind', async (code, features, given, message) => {
     const context = testContext()
     const made = await built(context, features, given)
-    await expect(freeze(made, holdout, context)).rejects.toMatchObject({
+    await expect(freeze(made, binary(holdout), context)).rejects.toMatchObject({
       code,
       exit: 4,
       message: expect.stringMatching(message),

@@ -3,7 +3,7 @@ import { expandModels, modelsSchema } from '../../src/learn/models.ts'
 
 describe('models', () => {
   it('is a grid of 16 by default, four of each kind, with every parameter written out', () => {
-    const grid = expandModels(modelsSchema.parse(undefined))
+    const grid = expandModels(modelsSchema.parse(undefined), 'binary')
     expect(grid.map(({ id }) => id)).toEqual(
       ['logistic', 'random_forest', 'xgboost', 'lightgbm'].flatMap(kind => [1, 2, 3, 4].map(i => `${kind}-${i}`)),
     )
@@ -21,7 +21,7 @@ describe('models', () => {
       { kind: 'xgboost', params: { max_depth: [3, 6], learning_rate: [0.03, 0.1], subsample: 0.8 } },
     ])
     expect(
-      expandModels(models).map(({ params }) => [params.max_depth, params.learning_rate, params.subsample]),
+      expandModels(models, 'binary').map(({ params }) => [params.max_depth, params.learning_rate, params.subsample]),
     ).toEqual([
       [3, 0.03, 0.8],
       [3, 0.1, 0.8],
@@ -32,7 +32,7 @@ describe('models', () => {
 
   it('numbers the entries of one kind through', () => {
     const models = modelsSchema.parse([{ kind: 'logistic' }, { kind: 'logistic', params: { C: 3 } }])
-    expect(expandModels(models).map(({ id }) => id)).toEqual(['logistic-1', 'logistic-2'])
+    expect(expandModels(models, 'binary').map(({ id }) => id)).toEqual(['logistic-1', 'logistic-2'])
   })
 
   it.each([

@@ -124,6 +124,56 @@ describe('folds', () => {
   })
 })
 
+describe('purged k-fold', () => {
+  const kfold = (rest: object = {}) => config({ kind: 'purged_kfold', ...rest })
+
+  it('holds out each block of times once; what knows of it leaves, before and after', () => {
+    const { folds, test, purged } = split(series(1000, 3), kfold({ folds: 4, embargo: 2 }))
+    expect(folds.map(fold => fold.valid)).toEqual([[[0, 212]], [[212, 423]], [[423, 634]], [[634, 845]]])
+    expect(test).toEqual([[850, 1000]])
+    expect(folds.map(fold => fold.train)).toEqual([
+      [[217, 845]],
+      [
+        [0, 207],
+        [428, 845],
+      ],
+      [
+        [0, 418],
+        [639, 845],
+      ],
+      [[0, 629]],
+    ])
+    expect(purged).toBe(5 + 5)
+  })
+
+  it('is KFold where labels look at nothing but their row', () => {
+    const { folds } = split(series(1000, 0), kfold({ ratios: [0.8, 0.2] }))
+    expect(folds.map(fold => size(fold.valid))).toEqual([200, 200, 200, 200, 200])
+    for (const { train, valid } of folds) expect(size(train) + size(valid)).toBe(1000)
+  })
+
+  it('no training interval meets a held-out one, whatever the series', () => {
+    const law = fc.property(
+      fc.integer({ min: 300, max: 600 }),
+      fc.integer({ min: 0, max: 9 }),
+      fc.integer({ min: 0, max: 5 }),
+      fc.integer({ min: 2, max: 6 }),
+      (n, horizon, embargo, folds) => {
+        const rows = series(n, horizon)
+        const made = split(rows, kfold({ folds, embargo }))
+        const seen = made.folds.flatMap(fold => [...indices(fold.valid)])
+        expect(new Set(seen).size).toBe(seen.length)
+        for (const { train, valid } of made.folds) {
+          const [first, last] = [valid[0][0], valid.at(-1)![1] - 1]
+          for (const row of indices(train))
+            expect(row < first ? row + horizon + embargo < first : row > last + horizon + embargo).toBe(true)
+        }
+      },
+    )
+    fc.assert(law, { numRuns: 40 })
+  })
+})
+
 describe('refusals', () => {
   it('names the empty part', () => {
     expect(() => split(series(10, 5), config())).toThrow(/part is empty: 10 rows/)

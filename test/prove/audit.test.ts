@@ -16,10 +16,11 @@ async function datasetOf(rows: number, purged: number): Promise<Dataset> {
   await writeArrow(path, [
     { name: own('time'), values: time },
     { name: own('end'), values: time.map(at => at + HORIZON * DAY) },
+    { name: own('label'), values: new Float64Array(rows) },
   ])
   const [a, b] = [Math.floor(rows / 3), Math.floor((2 * rows) / 3)]
   const split = { train: [[0, a - purged]], valid: [[a, b - purged]], test: [[b, rows]], folds: [] }
-  return { path, features: [], split } as unknown as Dataset
+  return { path, features: [], split, timed: true } as unknown as Dataset
 }
 
 describe('split_overlap', () => {

@@ -9,7 +9,7 @@ import type { Range } from '../../src/learn/split.ts'
 import type { Fit, Trained } from '../../src/learn/train.ts'
 import { backtestSchema } from '../../src/prove/backtest.ts'
 import { choose } from '../../src/prove/contest.ts'
-import { GATE_NAMES } from '../../src/prove/gate.ts'
+import { gateNames } from '../../src/prove/figures.ts'
 import { testContext } from '../data/home.ts'
 import { simulatedBars } from './series.ts'
 
@@ -42,12 +42,14 @@ async function given(home: string, blocks: Range[]): Promise<{ dataset: Dataset;
     path,
     features: [],
     rows: ROWS,
+    task: 'binary',
     from: time[0],
     to: time[ROWS - 1],
     classes: [0, 1],
     classNames: ['0', '1'],
     categories: {},
     market: true,
+    timed: true,
     split: { folds },
   }
   const trained = [{ id: 'a', kind: 'logistic', params: {}, fits }]
@@ -85,7 +87,9 @@ describe('choose', () => {
     const context = testContext()
     const { dataset, trained } = await given(context.home, [[100, ROWS]])
     const { metrics } = await choose(dataset, trained, config(), context)
-    const names = GATE_NAMES.filter(name => name.startsWith('valid.')).map(name => name.slice('valid.'.length))
+    const names = gateNames(dataset)
+      .filter(name => name.startsWith('valid.'))
+      .map(name => name.slice('valid.'.length))
     expect(Object.keys(metrics).sort()).toEqual(names.sort())
   })
 })

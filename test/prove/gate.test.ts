@@ -2,9 +2,11 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { SluiceError } from '../../src/base/errors.ts'
 import { backtest, buyAndHold } from '../../src/prove/backtest.ts'
-import { DEFAULT_GATES, explainRefusal, gatesSchema, judge } from '../../src/prove/gate.ts'
+import { defaultGates, explainRefusal, gatesSchema, judge } from '../../src/prove/gate.ts'
 import { excessSharpeProbability, probabilisticSharpe, shapeOf } from '../../src/prove/luck.ts'
 import { simulatedBars, simulatedSignal } from './series.ts'
+
+const DEFAULT_GATES = defaultGates({ market: true })
 
 const good = {
   sharpe: 1.5,
@@ -16,11 +18,6 @@ const good = {
 }
 
 describe('gatesSchema', () => {
-  it('has the default gates of candles, and only its own where it has any', () => {
-    expect(gatesSchema.parse(undefined)).toEqual(DEFAULT_GATES)
-    expect(gatesSchema.parse({ 'valid.sharpe': '>= 0.5' })).toEqual({ 'valid.sharpe': '>= 0.5' })
-  })
-
   it.each(['1.0', '= 1', '> one', '>', '> 1 2', '> 1.0.0'])('refuses the bound %j', bound => {
     expect(gatesSchema.safeParse({ sharpe: bound }).success).toBe(false)
   })
@@ -28,12 +25,12 @@ describe('gatesSchema', () => {
   it('refuses an unknown name with the nearest known one', () => {
     const { error } = gatesSchema.safeParse({ sharp: '> 1', nonsense_figure: '> 1' })
     expect(error?.issues.map(({ path, message }) => [path, message])).toEqual([
-      [['sharp'], 'there is no figure sharp to gate on; did you mean sharpe?'],
-      [['nonsense_figure'], 'there is no figure nonsense_figure to gate on'],
+      [['sharp'], 'there is no figure sharp; did you mean sharpe?'],
+      [['nonsense_figure'], 'there is no figure nonsense_figure'],
     ])
   })
 
-  it.each(['skill', 'rmse', 'valid.r2', 'valid.excess_sharpe_probability'])('refuses %s, which no run has', name => {
+  it.each(['valid.skill', 'valid.excess_sharpe_probability'])('refuses %s, which no run has', name => {
     expect(gatesSchema.safeParse({ [name]: '> 0' }).success).toBe(false)
   })
 })
@@ -110,7 +107,7 @@ describe('judge', () => {
         return [(error as SluiceError).code, (error as SluiceError).message]
       }
     }
-    expect(codeOf(() => judge(good, { rmse: '< 1' }))).toEqual(['UNKNOWN_GATE', 'there is no figure rmse to gate on'])
+    expect(codeOf(() => judge(good, { rmse: '< 1' }))).toEqual(['UNKNOWN_GATE', 'there is no figure rmse'])
     expect(codeOf(() => judge(good, { toString: '< 1' }))?.[0]).toBe('UNKNOWN_GATE')
     expect(codeOf(() => judge(good, { sharpe: 'high' }))?.[0]).toBe('BAD_BOUND')
   })
@@ -178,6 +175,11 @@ describe('explainRefusal', () => {
     expect(lines('excess_sharpe_probability')).toContain('do not differ from holding the market')
     expect(lines('sortino')).toContain('docs/gates.md')
     expect(lines('roc_auc', { trades: 0 })).not.toContain('no trade')
+  })
+
+  it('says what a skill that is too low would take, of which no trade can tell', () => {
+    const verdict = judge({ skill: -0.1 }, { skill: '> 0' })
+    expect(explainRefusal(verdict)).toEqual([expect.stringContaining('0.1 too low; the predictions must beat a guess')])
   })
 
   it('knows of the test part only, and may know of none', () => {

@@ -21,6 +21,7 @@ describe('report of a refused run', () => {
       'equity',
       'tried',
       'folds',
+      'confusion',
       'calibration',
       'importances',
       'figures',
@@ -58,7 +59,7 @@ describe('report of a refused run', () => {
     expect(page).toContain('160 combinations')
     expect(rows.slice(1, 17).map(row => row[0])).toEqual(leaderboard.map(({ id }) => id))
     expect(rows[18]).toHaveLength(1 + grid.thresholds.length)
-    const best = grid.values[grid.candidates.indexOf(selected.id)][grid.thresholds.indexOf(selected.threshold)]
+    const best = grid.values[grid.candidates.indexOf(selected.id)][grid.thresholds.indexOf(selected.threshold!)]
     expect(page.match(/class="up chosen"[^>]*>([^<]*)</)![1]).toBe(best!.toFixed(2))
   })
 
@@ -111,8 +112,8 @@ describe('report', () => {
     const data = sample()
     const page = await renderReport({
       ...data,
-      ...{ status: 'registered', test: null, calibration: [], importances: null, folds: [], stages: [], backtest: {} },
-      grid: { candidates: ['logistic-1'], thresholds: [], values: [[]] },
+      ...{ status: 'registered', test: null, outcome: null, importances: null, folds: [], stages: [], backtest: {} },
+      grid: { candidates: ['logistic-1'], thresholds: [], quantiles: false, values: [[]] },
       rows: { ...data.rows, test: 0 },
       verdict: { pass: true, gates: [], explanation: [], test_looks: 0 },
     })
@@ -151,7 +152,7 @@ describe('headline', () => {
       'Passed all 2 gates and is registered',
     ],
     [
-      said({ status: 'registered', test: null, version: 1 }),
+      said({ status: 'registered', rows: { ...data.rows, test: 0 }, version: 1 }),
       'Judged by no gate, for there is no test part; it is registered, version 1',
     ],
   ])('%s', (is, expected) => expect(is).toBe(expected))
@@ -312,6 +313,7 @@ function sample({ bars = 331, models = 16, thresholds = 10 } = {}): ReportData {
     created: Date.UTC(2025, 10, 21, 11, 42),
     status: 'refused',
     task: 'binary',
+    market: true,
     data: {
       table: 'sp500_1d',
       version: 3,
@@ -327,7 +329,7 @@ function sample({ bars = 331, models = 16, thresholds = 10 } = {}): ReportData {
     selected: { id: chosen.id, kind: chosen.kind, params: chosen.params, threshold: chosen.threshold, iterations: 87 },
     by: 'sharpe',
     leaderboard: board,
-    grid: { candidates: grid.map(c => c.id), thresholds: levels, values },
+    grid: { candidates: grid.map(c => c.id), thresholds: levels, quantiles: false, values },
     folds: Array.from({ length: 5 }, (_, i) => ({
       index: i,
       from: Date.UTC(2010, 2 + 15 * i, 4),
@@ -335,12 +337,27 @@ function sample({ bars = 331, models = 16, thresholds = 10 } = {}): ReportData {
       rows: 320,
       metrics: { roc_auc: 0.5 + 0.05 * normal(), log_loss: 0.69 + 0.01 * normal(), sharpe: i === 2 ? null : normal() },
     })),
+    spread: { roc_auc: { mean: 0.52, deviation: 0.03, min: 0.49, max: 0.55, folds: 5 } },
+    symbols: [],
     test: { cash: 1e6, time, equity, benchmark },
-    calibration: [0.25, 0.35, 0.44, 0.55, 0.64, 0.75].map((mean, i) => ({
-      mean: mean + 0.02 * normal(),
-      observed: 0.15 + 0.75 * mean + 0.04 * normal(),
-      count: [14, 58, 120, 92, 38, 9][i],
-    })),
+    outcome: {
+      classes: ['0', '1'],
+      confusion: [
+        [120, 60],
+        [70, 81],
+      ],
+      roc_auc: [0.522, 0.522],
+      calibration: [
+        {
+          name: '1',
+          bins: [0.25, 0.35, 0.44, 0.55, 0.64, 0.75].map((mean, i) => ({
+            mean: mean + 0.02 * normal(),
+            observed: 0.15 + 0.75 * mean + 0.04 * normal(),
+            count: [14, 58, 120, 92, 38, 9][i],
+          })),
+        },
+      ],
+    },
     importances: Object.fromEntries(features.map((name, i) => [name, shares[i] / total])),
     verdict: {
       pass: false,

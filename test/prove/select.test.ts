@@ -3,10 +3,13 @@ import { describe, expect, it } from 'vitest'
 import type { SluiceError } from '../../src/base/errors.ts'
 import { random } from '../../src/base/random.ts'
 import { backtest, backtestSchema } from '../../src/prove/backtest.ts'
-import { metrics } from '../../src/prove/metrics.ts'
+import { METRICS, metrics } from '../../src/prove/metrics.ts'
+import { marketOf } from '../../src/prove/pool.ts'
 import {
+  act,
   type Candidate,
   type Contest,
+  classSignals,
   select,
   selectSchema,
   signals,
@@ -33,11 +36,10 @@ describe('thresholds', () => {
   })
 
   it('and what they are selected by are checked', () => {
-    for (const bad of [{ from: 0.8 }, { steps: 0 }, { step: 2 }, [], ['a']])
+    for (const bad of [{ from: 0.8 }, { steps: 0 }, { step: 2 }, ['a']])
       expect(thresholdsSchema.safeParse(bad).success).toBe(false)
-    expect(selectSchema.parse({})).toEqual({ by: 'sharpe' })
     expect(selectSchema.safeParse({ by: 'sharp' }).error?.issues[0].message).toContain('did you mean sharpe?')
-    for (const by of ['rmse', 'skill', 'deflated_sharpe']) expect(selectSchema.safeParse({ by }).success).toBe(false)
+    for (const by of ['skill', 'deflated_sharpe']) expect(selectSchema.safeParse({ by }).success).toBe(false)
   })
 })
 
@@ -77,23 +79,57 @@ describe('signals', () => {
   })
 })
 
+describe('signals of classes', () => {
+  const predicted = [
+    [0.5, 0.2, 0.1, 0.4],
+    [0.3, 0.2, 0.2, 0.2],
+    [0.2, 0.6, 0.7, 0.4],
+  ].map(column => Float32Array.from(column))
+
+  it('are the likeliest class, the first on ties, where it is likely enough', () => {
+    expect([...classSignals(predicted, [-1, 0, 1], 0.4, 'long_short')]).toEqual([-1, 1, 1, -1])
+    expect([...classSignals(predicted, [-1, 0, 1], 0.4)]).toEqual([0, 1, 1, 0])
+    expect([...classSignals(predicted, [-1, 0, 1], 0.7, 'long_short')]).toEqual([0, 0, 1, 0])
+    expect([...classSignals(predicted, [0, 1, -1], 0.3, 'long_short')]).toEqual([0, -1, -1, 0])
+    expect(codeOf(() => classSignals([Float32Array.of(Number.NaN), Float32Array.of(1)], [0, 1], 0.5))).toBe(
+      'NAN_PREDICTION',
+    )
+  })
+
+  it('are those of the task', () => {
+    const [, , p] = predicted
+    expect(act({ task: 'multiclass', classes: [-1, 0, 1] }, predicted, 0.4, 'long')).toEqual(
+      classSignals(predicted, [-1, 0, 1], 0.4),
+    )
+    expect(act({ task: 'binary', classes: [0, 1] }, [p, p], 0.6, 'long_short')).toEqual(signals(p, 0.6, 'long_short'))
+    expect(act({ task: 'regression', classes: [] }, [p], 0.3, 'long_short')).toEqual(
+      signals(p, 0.3, 'long_short', 'regression'),
+    )
+  })
+})
+
+const binary = (p: Float32Array) => [p.map(value => 1 - value), p]
+
 describe('select', () => {
   const rows = 120
   const bars = simulatedBars(rows)
   const { next } = random(5)
-  const labels = Array.from({ length: rows }, () => (next() < 0.5 ? 1 : 0))
+  const labels = Float64Array.from({ length: rows }, () => (next() < 0.5 ? 1 : 0))
   const candidate = (id: string, bytes = 100): Candidate => ({
     id,
     kind: 'logistic',
     params: { id },
-    p: Float32Array.from({ length: rows }, next),
+    predicted: binary(Float32Array.from({ length: rows }, next)),
+    thresholds: [0.4, 0.5, 0.6],
     bytes,
   })
+  const at = (thresholds: (number | null)[], list = candidates) => list.map(one => ({ ...one, thresholds }))
   const candidates = ['a', 'b', 'c'].map(id => candidate(id))
   const contest: Contest = {
-    bars,
+    task: 'binary',
+    classes: [0, 1],
+    market: marketOf(bars),
     labels,
-    thresholds: [0.4, 0.5, 0.6],
     backtest: backtestSchema.parse({ fee: 0.001 }),
     by: 'sharpe',
   }
@@ -102,12 +138,12 @@ describe('select', () => {
     const { leaderboard, trialSharpes } = select(candidates, contest)
     expect(leaderboard).toHaveLength(9)
     for (const { candidate, threshold, metrics: figures } of leaderboard) {
-      const { p } = candidates.find(({ id }) => id === candidate)!
-      const traded = backtest(bars, signals(p, threshold), contest.backtest)
-      const predicted = metrics('binary', { y_true: labels, y_score: p }, { threshold: Math.fround(threshold) })
+      const [, p] = candidates.find(({ id }) => id === candidate)!.predicted
+      const traded = backtest(bars, signals(p, threshold!), contest.backtest)
+      const predicted = metrics('binary', { y_true: labels, y_score: p }, { threshold: Math.fround(threshold!) })
       expect(figures).toEqual({ ...traded.metrics, ...predicted.metrics })
     }
-    const first = backtest(bars, signals(candidates[0].p, 0.4), contest.backtest)
+    const first = backtest(bars, signals(candidates[0].predicted[1], 0.4), contest.backtest)
     expect(trialSharpes).toHaveLength(9)
     expect(trialSharpes[0]).toBeCloseTo(first.metrics.sharpe! / Math.sqrt(365.25), 12)
   })
@@ -121,27 +157,27 @@ describe('select', () => {
   })
 
   it('puts what is undefined last, and says so when nothing is defined', () => {
-    const { leaderboard, selected } = select(candidates, { ...contest, thresholds: [0.5, 2] })
+    const { leaderboard, selected } = select(at([0.5, 2]), contest)
     expect(selected.value).not.toBeNull()
     expect(leaderboard.slice(3).map(({ value }) => value)).toEqual([null, null, null])
-    const never = select(candidates, { ...contest, thresholds: [2] })
+    const never = select(at([2]), contest)
     expect(never.selected.value).toBeNull()
     expect(never.trialSharpes).toEqual([null, null, null])
   })
 
   it('breaks ties by turnover, bytes, id and threshold', () => {
-    const { p } = candidates[0]
+    const { predicted } = candidates[0]
     const twins = [
-      { ...candidate('z', 100), p },
-      { ...candidate('b', 50), p },
-      { ...candidate('a', 50), p },
+      { ...candidate('z', 100), predicted },
+      { ...candidate('b', 50), predicted },
+      { ...candidate('a', 50), predicted },
     ]
     const { leaderboard } = select(twins, { ...contest, by: 'roc_auc' })
     const order = leaderboard.map(({ candidate, threshold }) => [candidate, threshold])
     const turnovers = leaderboard.map(({ metrics }) => metrics.turnover!)
     expect(turnovers).toEqual(turnovers.toSorted((a, b) => a - b))
     expect(order.slice(0, 3).map(([id]) => id)).toEqual(['a', 'b', 'z'])
-    const table = select(twins, { ...contest, bars: undefined, by: 'log_loss' })
+    const table = select(twins, { ...contest, market: undefined, by: 'log_loss' })
     expect(table.leaderboard.slice(0, 3).map(({ candidate, threshold }) => [candidate, threshold])).toEqual([
       ['a', 0.4],
       ['a', 0.5],
@@ -158,27 +194,59 @@ describe('select', () => {
     )
   })
 
-  it('selects regressions and tables too', () => {
-    const truth = Array.from({ length: rows }, () => next() - 0.5)
-    const options = { ...contest, labels: truth, task: 'regression' as const, by: 'rmse' }
-    const { selected } = select(candidates, options)
-    const expected = metrics('regression', {
-      y_true: truth,
-      y_pred: candidates.find(c => c.id === selected.candidate)!.p,
-    })
-    expect(selected.value).toBe(expected.metrics.rmse)
-    const table = select(candidates, { ...options, bars: undefined, thresholds: [0] })
-    expect(table.selected.candidate).toBe(selected.candidate)
+  it('selects regressions, each by thresholds of its own', () => {
+    const truth = Float64Array.from({ length: rows }, () => next() - 0.5)
+    const guesses = candidates.map(({ id, predicted: [, p] }, i) => ({
+      ...candidate(id),
+      predicted: [p],
+      thresholds: [0.1 * i, 0.5],
+    }))
+    const options = { ...contest, task: 'regression' as const, classes: [], labels: truth, by: 'rmse' }
+    const { selected, leaderboard } = select(guesses, options)
+    const [y_pred] = guesses.find(c => c.id === selected.candidate)!.predicted
+    expect(selected.value).toBe(metrics('regression', { y_true: truth, y_pred }).metrics.rmse)
+    expect(leaderboard.map(({ candidate, step }) => `${candidate}${step}`).sort()).toEqual([
+      'a0',
+      'a1',
+      'b0',
+      'b1',
+      'c0',
+      'c1',
+    ])
+    const table = select(at([null], guesses), { ...options, market: undefined })
+    expect(table.selected).toMatchObject({ candidate: selected.candidate, threshold: null })
+    expect(Object.keys(table.selected.metrics)).toEqual([...METRICS.regression])
     expect(table.trialSharpes).toEqual([null, null, null])
   })
 
+  it('selects among several classes, on a market and on a table', () => {
+    const classes = [-1, 0, 1]
+    const truth = Float64Array.from({ length: rows }, () => Math.floor(3 * next()) - 1)
+    const guesses = candidates.map(({ id, predicted: [a, b] }) => {
+      const [low, high] = [a.map(p => p / 2), b.map(p => p / 2)]
+      return { ...candidate(id), predicted: [low, low.map((p, i) => 1 - p - high[i]), high] }
+    })
+    const options = { ...contest, task: 'multiclass' as const, classes, labels: truth }
+    const { selected } = select(guesses, options)
+    const best = guesses.find(({ id }) => id === selected.candidate)!
+    const signal = classSignals(best.predicted, classes, selected.threshold!)
+    const scores = Object.fromEntries(classes.map((name, k) => [`y_score_${name}`, best.predicted[k]]))
+    expect(selected.metrics).toEqual({
+      ...backtest(bars, signal, contest.backtest).metrics,
+      ...metrics('multiclass', { y_true: truth, ...scores }).metrics,
+    })
+    const table = select(at([null], guesses), { ...options, market: undefined, by: 'accuracy' })
+    expect(table.leaderboard.map(({ threshold }) => threshold)).toEqual([null, null, null])
+    expect(codeOf(() => select(guesses, { ...options, by: 'rmse' }))).toBe('SELECT_BY')
+  })
+
   it('refuses what cannot be compared', () => {
-    const broken = { ...candidates[0], p: candidates[0].p.with(3, Number.NaN) }
+    const broken = { ...candidates[0], predicted: binary(candidates[0].predicted[1].with(3, Number.NaN)) }
     expect(codeOf(() => select([broken], contest))).toBe('NAN_PREDICTION')
-    expect(codeOf(() => select([{ ...broken, p: new Float32Array(2) }], contest))).toBe('LENGTH_MISMATCH')
+    expect(codeOf(() => select([{ ...broken, predicted: [new Float32Array(2)] }], contest))).toBe('LENGTH_MISMATCH')
     expect(codeOf(() => select([], contest))).toBe('NO_CANDIDATES')
-    expect(codeOf(() => select(candidates, { ...contest, thresholds: [] }))).toBe('NO_CANDIDATES')
-    expect(codeOf(() => select(candidates, { ...contest, bars: undefined }))).toBe('SELECT_BY')
+    expect(codeOf(() => select(at([]), contest))).toBe('NO_CANDIDATES')
+    expect(codeOf(() => select(candidates, { ...contest, market: undefined }))).toBe('SELECT_BY')
     expect(codeOf(() => select(candidates, { ...contest, by: 'rmse' }))).toBe('SELECT_BY')
   })
 })

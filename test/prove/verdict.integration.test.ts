@@ -4,11 +4,12 @@ import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
 import { loadConfig } from '../../src/config.ts'
 import { openContext } from '../../src/context.ts'
 import { run } from '../../src/pipeline.ts'
-import { GATE_NAMES } from '../../src/prove/gate.ts'
+import { gateNames } from '../../src/prove/figures.ts'
 import { openPool } from '../learn/pool.ts'
 import { PLANTED } from '../planted.ts'
 import { put, temporaryFolder } from '../temporary.ts'
 
+const NAMES = gateNames({ task: 'binary', market: true })
 const { engine } = openPool()
 afterAll(() => engine.close())
 
@@ -27,10 +28,10 @@ function judged(...overrides: string[]) {
 
 describe('a verdict', () => {
   it('has a figure for every name a gate may have', async () => {
-    const every = Object.fromEntries(GATE_NAMES.map(name => [name, '> -1e9']))
+    const every = Object.fromEntries(NAMES.map(name => [name, '> -1e9']))
     const { gates, status } = await judged(`gates=${JSON.stringify(every)}`)
     expect(gates.filter(({ pass }) => !pass)).toEqual([])
-    expect([gates.length, status]).toEqual([GATE_NAMES.length, 'deployed'])
+    expect([gates.length, status]).toEqual([NAMES.length, 'deployed'])
   })
 
   it('is a refusal on a test part of one bar, where nothing is defined that gates ask for', async () => {

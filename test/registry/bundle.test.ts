@@ -134,6 +134,11 @@ describe('a bundle', () => {
       manifest => Object.assign(manifest, { decision: { threshold: 0.4, mode: 'long_short' } }),
       'BUNDLE_MANIFEST',
     )
+    const colour = { name: 'f0', nullable: true, categories: ['red', 'blue'] }
+    await refuse(
+      manifest => Object.assign(manifest, { input: { name: 'features', features: [colour] } }),
+      'BUNDLE_MANIFEST',
+    )
     await refuse(manifest => Object.assign(manifest, { files: [file, file] }), 'BUNDLE_MANIFEST')
     await refuse(manifest => Object.assign(manifest, { files: [{ ...file, name: '../model.onnx' }] }), 'NAME')
     await refuse(

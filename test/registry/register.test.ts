@@ -46,7 +46,17 @@ async function judged({ home }: Context) {
   const proven = { folder: join(home, 'fit'), artefacts: [{ name: 'model.onnx' }], iterations: 3 } as Fit
   const chosen = { selected: { kind: 'xgboost', params: {}, threshold: 0.5 } } as Selected
   const parity = { native_python: 0, native_node: 0, bound: 1e-6, rows: 2 }
-  const verdict = { pass: true, gates: [], metrics: none, backtest: {}, benchmark: {}, proven, parity, test_looks: 1 }
+  const verdict = {
+    pass: true,
+    gates: [],
+    metrics: none,
+    backtest: {},
+    benchmark: {},
+    symbols: [],
+    proven,
+    parity,
+    test_looks: 1,
+  }
   return { dataset, chosen, verdict: { ...verdict, engine: {}, explanation: [] } as Verdict }
 }
 

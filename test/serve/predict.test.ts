@@ -14,7 +14,7 @@ const features = (...list: [name: string, nullable: boolean][]) => ({
 
 const ab = features(['a', false], ['b', true])
 
-const problemsOf = (rows: unknown[], manifest = ab): Problem[] => {
+const problemsOf = (rows: unknown[], manifest: Parameters<typeof vectorise>[0] = ab): Problem[] => {
   try {
     vectorise(manifest, rows)
   } catch (error) {
@@ -49,6 +49,23 @@ describe('vectorise', () => {
     ['null for a row', null, 'WRONG_TYPE', '/rows/0'],
   ])('refuses %s', (_, row, code, pointer) => {
     expect(problemsOf([row])).toEqual([{ code, pointer, message: expect.any(String) }])
+  })
+
+  it('takes words for categories, one that was never seen too, and nothing else for them', () => {
+    const colour = { name: 'colour', nullable: true, categories: ['blue', 'red'] }
+    const place = { name: 'place', nullable: false, categories: ['here'] }
+    const manifest = { input: { name: 'features' as const, features: [colour, place] } }
+    const rows = [
+      { colour: 'red', place: 'here' },
+      { place: 'there', colour: null },
+      { colour: '', place: '__proto__' },
+    ]
+    expect(vectorise(manifest, rows)).toEqual(Float32Array.of(1, 0, Number.NaN, 1, 2, 1))
+    const wrong = [1, true, ['red'], {}, Number.NaN].map(colour => ({ colour, place: 'here' }))
+    expect(problemsOf([...wrong, { colour: 'red', place: null }], manifest).map(({ code }) => code)).toEqual([
+      ...wrong.map(() => 'WRONG_TYPE'),
+      'NULL_VALUE',
+    ])
   })
 
   it('does not take inherited properties for features', () => {

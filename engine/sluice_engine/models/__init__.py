@@ -4,8 +4,10 @@ Each module has
   DEFAULTS                every parameter it takes, by its library's own scikit-learn name, and its default
   TREES                   the parameter that counts iterations, or None
   STOPS_EARLY             whether stop rows can end the fit
+  NUMBERS                 prepare.Defaults: how numbers reach it where the request leaves it open
+  NATIVE                  whether it can split by categories as they are
   fit(job)                -> Fitted
-  predict(model, x, job)  (N, F) float32 -> as the library has it: (N, K) probabilities, (N,) of class 1, or (N,) values
+  predict(model, x, job)  (N, C) prepared -> as the library has it: (N, K) probabilities, (N,) of class 1, or (N,) values
   structure(model, job)   -> what export.graph writes as ONNX: structure.Ensemble or structure.Linear
   native(model, job)      -> {file name: bytes} in the library's own format, {} where that would be a pickle
 """
@@ -20,6 +22,7 @@ KINDS = {
     "lightgbm": ".lightgbm",
     "logistic": ".logistic",
     "random_forest": ".random_forest",
+    "ridge": ".ridge",
     "xgboost": ".xgboost",
 }
 

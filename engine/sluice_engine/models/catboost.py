@@ -6,6 +6,7 @@ import os
 import catboost as cb
 import numpy as np
 
+from ..prepare import Defaults
 from ..protocol import Stopped
 from ..structure import LINK, Ensemble, Tree, constant
 from .job import Fitted, Job
@@ -14,7 +15,7 @@ DEFAULTS = {
     "iterations": 500,
     "learning_rate": None,  # from the size of the data and the number of iterations
     "depth": 6,
-    "l2_leaf_reg": 3.0,
+    "l2_leaf_reg": None,  # 3; written out it would end the automatic learning rate
     "border_count": 254,
     "boosting_type": "Ordered",
     "bootstrap_type": None,
@@ -27,6 +28,8 @@ DEFAULTS = {
 }
 TREES = "iterations"
 STOPS_EARLY = True
+NUMBERS = Defaults(impute=None, scale=None)
+NATIVE = False  # its categories are encoded by what came before in a random order, which no graph can repeat
 LOSS = {"binary": "Logloss", "multiclass": "MultiClass", "regression": "RMSE"}
 
 

@@ -11,12 +11,13 @@ import numpy as np
 class Job:
     task: str  # binary | multiclass | regression
     classes: int  # K; 0 for regression
-    x: np.ndarray  # (N, F) float32, NaN for missing
+    x: np.ndarray  # (N, C) prepared: float64 for linear kinds, float32 with NaN for missing for trees
     y: np.ndarray  # (N,) class numbers, or float64 for regression
     weight: np.ndarray | None  # (N,)
-    x_stop: np.ndarray  # (M, F) rows for early stopping; M = 0 without
+    x_stop: np.ndarray  # (M, C) rows for early stopping; M = 0 without
     y_stop: np.ndarray
     weight_stop: np.ndarray | None  # by the class weights of the training rows: what is watched is what is fitted
+    native: dict[int, int]  # columns of categories to split by: column -> n, for 0..n-1
     rounds: int | None  # early stopping patience; None: train every iteration
     params: dict[str, Any]
     seed: int
@@ -34,6 +35,6 @@ class Job:
 @dataclass
 class Fitted:
     model: Any
-    importances: np.ndarray  # (F,) >= 0, any scale
+    importances: np.ndarray  # (C,) >= 0, any scale
     iterations: int | None = None  # trees used; None where it has no meaning
     stop_loss: float | None = None  # the best loss on the stop rows, where they were used

@@ -3,7 +3,8 @@
 import lightgbm as lgb
 import numpy as np
 
-from ..structure import LINK, Ensemble, Tree
+from ..prepare import Defaults
+from ..structure import LINK, Ensemble, SetColumns, Tree
 from .job import Fitted, Job
 
 DEFAULTS = {
@@ -22,10 +23,17 @@ DEFAULTS = {
     "reg_lambda": 0.0,
     "path_smooth": 0.0,
     "extra_trees": False,
+    "max_cat_to_onehot": 4,
+    "max_cat_threshold": 32,
+    "min_data_per_group": 100,
+    "cat_smooth": 10.0,
+    "cat_l2": 10.0,
     "scale_pos_weight": None,
 }
 TREES = "n_estimators"
 STOPS_EARLY = True
+NUMBERS = Defaults(impute=None, scale=None)
+NATIVE = True
 OBJECTIVE = {"binary": "binary", "multiclass": "multiclass", "regression": "regression"}
 METRIC = {"binary": "binary_logloss", "multiclass": "multi_logloss", "regression": "rmse"}
 # The parameters that shape the binned matrix: it drops features that min_child_samples makes useless.
@@ -40,7 +48,7 @@ def fit(job: Job) -> Fitted:
     params |= {"deterministic": True, "force_row_wise": True, "verbosity": -1}
     if job.task == "multiclass":
         params["num_class"] = job.classes
-    train, stop = job.cached((job.seed, *(params.get(name) for name in BINNING)), lambda: quantise(job, params))
+    train, stop = job.cached(tuple(params.get(name) for name in BINNING), lambda: quantise(job, params))
     stopping = [lgb.early_stopping(job.rounds, verbose=False)] if job.rounds else []
     booster = lgb.train(
         params,
@@ -59,10 +67,11 @@ def fit(job: Job) -> Fitted:
 
 def quantise(job: Job, params: dict) -> tuple[lgb.Dataset, lgb.Dataset | None]:
     """The stop rows in the bins of the training rows."""
-    train = lgb.Dataset(job.x, job.y, weight=job.weight, params=params).construct()
+    common = {"params": params, "categorical_feature": list(job.native) or "auto"}  # auto: none, of an array
+    train = lgb.Dataset(job.x, job.y, weight=job.weight, **common).construct()
     if not job.rounds:
         return train, None
-    return train, train.create_valid(job.x_stop, job.y_stop, weight=job.weight_stop, params=params).construct()
+    return train, lgb.Dataset(job.x_stop, job.y_stop, weight=job.weight_stop, reference=train, **common).construct()
 
 
 def watch(job: Job):
@@ -80,16 +89,17 @@ def predict(model: lgb.Booster, x: np.ndarray, job: Job) -> np.ndarray:
 def structure(model: lgb.Booster, job: Job) -> Ensemble:
     dumped = model.dump_model()
     per_iteration = dumped["num_tree_per_iteration"]
-    trees = [tree(info["tree_structure"], i % per_iteration) for i, info in enumerate(dumped["tree_info"])]
-    return Ensemble(trees, "<=", per_iteration, LINK[job.task])
+    sets = SetColumns(job.x.shape[1], job.native)
+    trees = [tree(info["tree_structure"], i % per_iteration, sets) for i, info in enumerate(dumped["tree_info"])]
+    return Ensemble(trees, "<=", per_iteration, LINK[job.task], sets=sets.made())
 
 
-def tree(root: dict, target: int) -> Tree:
+def tree(root: dict, target: int, sets: SetColumns) -> Tree:
     """Nested nodes to rows, a parent before its children; no recursion, since leaf-wise trees can be deep."""
     nodes, rows = [root], []
     for node in nodes:
         if "split_feature" in node:
-            rows.append((node["split_feature"], node["threshold"], len(nodes), len(nodes) + 1, nan_left(node), 0.0))
+            rows.append((*question(node, sets), len(nodes), len(nodes) + 1, nan_left(node), 0.0))
             nodes += [node["left_child"], node["right_child"]]
         else:
             rows.append((-1, 0.0, 0, 0, False, node["leaf_value"]))
@@ -99,8 +109,18 @@ def tree(root: dict, target: int) -> Tree:
     return Tree(feature, threshold, yes, no, nan_yes, leaf[:, None], target)
 
 
+def question(node: dict, sets: SetColumns) -> tuple[int, float]:
+    """Column and threshold. The categories of a node go to its left; a missing one is none of them."""
+    if node["decision_type"] == "<=":
+        return node["split_feature"], node["threshold"]
+    members = [int(category) for category in node["threshold"].split("||")]
+    return sets.add(node["split_feature"], members, member_no=False, nan_no=True), 0.5
+
+
 def nan_left(node: dict) -> bool:
-    """A feature without missing values in training takes a missing one for 0."""
+    """A feature without missing values in training takes a missing one for 0; a column of a set is never missing."""
+    if node["decision_type"] == "==":
+        return False
     return node["default_left"] if node["missing_type"] == "NaN" else node["threshold"] >= 0
 
 

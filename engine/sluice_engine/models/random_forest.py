@@ -1,10 +1,9 @@
-"""Random forest behind median imputation (scikit-learn). The medians are float32 like the features, so imputing rounds nothing."""
+"""Random forest (scikit-learn). Missing values are imputed, with float32 values like the features, so that nothing is rounded."""
 
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import Pipeline
 
+from ..prepare import Defaults
 from ..structure import Ensemble, Tree
 from .job import Fitted, Job
 
@@ -22,6 +21,9 @@ DEFAULTS = {
 }
 TREES = "n_estimators"
 STOPS_EARLY = False
+NUMBERS = Defaults(impute="median", scale=None)
+NATIVE = False
+Forest = RandomForestClassifier | RandomForestRegressor
 STAGES = 10  # the forest grows in stages so that it can be stopped; the trees are the same as in one go
 
 
@@ -31,24 +33,20 @@ def fit(job: Job) -> Fitted:
     params = dict(job.params)
     trees = params.pop("n_estimators")
     forest = family(n_estimators=0, **params, random_state=job.seed, n_jobs=job.threads, warm_start=True)
-    imputer = SimpleImputer(strategy="median", keep_empty_features=True)
-    x = imputer.fit_transform(job.x)
     for grown in sorted({-(-trees * stage // STAGES) for stage in range(1, STAGES + 1)}):
         forest.set_params(n_estimators=grown)
-        forest.fit(x, job.y, sample_weight=job.weight)
+        forest.fit(job.x, job.y, sample_weight=job.weight)
         job.progress(grown, trees)
-    return Fitted(Pipeline([("imputer", imputer), ("forest", forest)]), forest.feature_importances_, trees)
+    return Fitted(forest, forest.feature_importances_, trees)
 
 
-def predict(model: Pipeline, x: np.ndarray, job: Job) -> np.ndarray:
+def predict(model: Forest, x: np.ndarray, job: Job) -> np.ndarray:
     return model.predict(x) if job.task == "regression" else model.predict_proba(x)
 
 
-def structure(model: Pipeline, job: Job) -> Ensemble:
-    forest = model["forest"]
-    trees = [tree(estimator.tree_, len(forest.estimators_)) for estimator in forest.estimators_]
-    targets = 1 if job.task == "regression" else forest.n_classes_
-    return Ensemble(trees, "<=", targets, "identity", fill=model["imputer"].statistics_.astype(np.float32))
+def structure(model: Forest, job: Job) -> Ensemble:
+    trees = [tree(estimator.tree_, len(model.estimators_)) for estimator in model.estimators_]
+    return Ensemble(trees, "<=", job.classes or 1, "identity")
 
 
 def tree(nodes, count: int) -> Tree:
@@ -63,5 +61,5 @@ def tree(nodes, count: int) -> Tree:
     )
 
 
-def native(model: Pipeline, job: Job) -> dict[str, bytes]:
+def native(model: Forest, job: Job) -> dict[str, bytes]:
     return {}

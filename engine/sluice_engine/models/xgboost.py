@@ -5,7 +5,8 @@ import json
 import numpy as np
 import xgboost as xgb
 
-from ..structure import LINK, Ensemble, Tree, constant
+from ..prepare import Defaults
+from ..structure import LINK, Ensemble, SetColumns, Tree, constant
 from .job import Fitted, Job
 
 DEFAULTS = {
@@ -24,11 +25,15 @@ DEFAULTS = {
     "reg_alpha": 0.0,
     "reg_lambda": 1.0,
     "max_delta_step": 0.0,
+    "max_cat_to_onehot": 4,
+    "max_cat_threshold": 64,
     "scale_pos_weight": None,
     "base_score": None,
 }
 TREES = "n_estimators"
 STOPS_EARLY = True
+NUMBERS = Defaults(impute=None, scale=None)
+NATIVE = True
 OBJECTIVE = {"binary": "binary:logistic", "multiclass": "multi:softprob", "regression": "reg:squarederror"}
 METRIC = {"binary": "logloss", "multiclass": "mlogloss", "regression": "rmse"}
 
@@ -62,6 +67,9 @@ def fit(job: Job) -> Fitted:
 def quantise(job: Job, bins: int) -> tuple[xgb.QuantileDMatrix, xgb.QuantileDMatrix | None]:
     """The stop rows in the bins of the training rows."""
     common = {"max_bin": bins, "nthread": job.threads}
+    if job.native:
+        types = ["c" if column in job.native else "q" for column in range(job.x.shape[1])]
+        common |= {"feature_types": types, "enable_categorical": True}
     train = xgb.QuantileDMatrix(job.x, job.y, weight=job.weight, **common)
     if not job.rounds:
         return train, None
@@ -90,16 +98,23 @@ def structure(model: xgb.Booster, job: Job) -> Ensemble:
         base = -np.log(np.float32(1) / base - np.float32(1))
     targets = max(1, int(learner["learner_model_param"]["num_class"]))
     ensemble = learner["gradient_booster"]["model"]
+    sets = SetColumns(job.x.shape[1], job.native)
     trees = [constant(base[target % len(base)], target) for target in range(targets)]
-    trees += [tree(nodes, target) for nodes, target in zip(ensemble["trees"], ensemble["tree_info"], strict=True)]
-    return Ensemble(trees, "<", targets, LINK[job.task], float32=True)
+    trees += [tree(nodes, target, sets) for nodes, target in zip(ensemble["trees"], ensemble["tree_info"], strict=True)]
+    return Ensemble(trees, "<", targets, LINK[job.task], float32=True, sets=sets.made())
 
 
-def tree(nodes: dict, target: int) -> Tree:
+def tree(nodes: dict, target: int, sets: SetColumns) -> Tree:
     left = np.array(nodes["left_children"])
     values = np.array(nodes["split_conditions"], np.float32).astype(float)  # thresholds, and at leaves their values
+    feature = np.array(nodes["split_indices"])
+    segments = zip(nodes["categories_nodes"], nodes["categories_segments"], nodes["categories_sizes"], strict=True)
+    for node, start, size in segments:  # the categories of a node go to its right
+        members = nodes["categories"][start : start + size]
+        feature[node] = sets.add(feature[node], members, member_no=True, nan_no=not nodes["default_left"][node])
+        values[node] = 0.5
     return Tree(
-        feature=np.where(left < 0, -1, nodes["split_indices"]),
+        feature=np.where(left < 0, -1, feature),
         threshold=values,
         yes=left,
         no=np.array(nodes["right_children"]),

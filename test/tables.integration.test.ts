@@ -1,0 +1,72 @@
+// The whole story of a table, of every task, by the real engine: from a file with words and missing values to a champion.
+import { join } from 'node:path'
+import { afterAll, expect, it, onTestFinished } from 'vitest'
+import { loadConfig } from '../src/config.ts'
+import { openContext } from '../src/context.ts'
+import { writeTable } from '../src/data/files.ts'
+import type { Task } from '../src/features/labels.ts'
+import { run } from '../src/pipeline.ts'
+import { aliasVersion } from '../src/registry/versions.ts'
+import { openPool } from './learn/pool.ts'
+import { flowers } from './learn/tabular.ts'
+import { put, temporaryFolder } from './temporary.ts'
+
+const { engine } = openPool()
+afterAll(() => engine.close())
+
+const LINEAR: Record<Task, string> = { binary: 'logistic', multiclass: 'logistic', regression: 'ridge' }
+
+/** A folder with a table and a config that has no more than it needs, beside two quick models. */
+async function given(task: Task) {
+  const folder = temporaryFolder()
+  await writeTable(flowers(500, task), join(folder, 'flowers.csv'))
+  const text = `task: ${task}
+data: { schema: table, source: { kind: file, path: flowers.csv } }
+label: { kind: column, name: label }
+models: [{ kind: ${LINEAR[task]} }, { kind: lightgbm, params: { n_estimators: 20 } }]
+`
+  const home = join(folder, '.sluice')
+  const opened = openContext({ home, env: process.env, signal: new AbortController().signal, quiet: true })
+  onTestFinished(() => opened.close())
+  const context = { ...opened, engine, log: { ...opened.log, warn: () => {} } }
+  const file = put(folder, 'flowers.yaml', text)
+  return { context, tell: (...overrides: string[]) => run(loadConfig(file, overrides), context) }
+}
+
+it.each(['binary', 'multiclass', 'regression'] as const)('a table is learned, judged and deployed: %s', async task => {
+  const { context, tell } = await given(task)
+  const first = await tell()
+  expect(first).toMatchObject({
+    status: 'deployed',
+    rows:
+      task === 'regression'
+        ? { train: 340, valid: 85, test: 75, purged: 0 }
+        : { train: 350, valid: 75, test: 75, purged: 0 },
+    folds: 5,
+    selected: { kind: LINEAR[task] },
+    gates: [{ name: 'skill', pass: true }],
+  })
+  expect(await aliasVersion(context.database, 'flowers')).toBe(1)
+  const again = await tell()
+  expect(again.stages.filter(({ cached }) => !cached).map(({ name }) => name)).toEqual(['deploy'])
+  // Another seed parts the rows otherwise.
+  const other = await tell('seed=7')
+  expect(other.stages.filter(({ cached }) => cached).map(({ name }) => name)).toEqual(['ingest', 'build'])
+})
+
+it('a table says at its door what cannot be learned from it', async () => {
+  const { tell } = await given('multiclass')
+  await expect(tell('task=binary')).rejects.toMatchObject({ code: 'LABEL_NOT_BINARY', exit: 4 })
+  await expect(tell('task=regression', 'models=[{kind: ridge}]')).rejects.toMatchObject({
+    code: 'LABEL_NOT_NUMERIC',
+    exit: 4,
+  })
+  await expect(tell('label.name=colour', 'data.on_bad_row=fail', 'label.horizon=3')).rejects.toMatchObject({
+    code: 'HORIZON',
+    exit: 2,
+  })
+  await expect(tell('preprocess.columns={colours: {encode: target}}')).rejects.toMatchObject({
+    code: 'UNKNOWN_COLUMN',
+    exit: 2,
+  })
+})
