@@ -166,8 +166,14 @@ function keptColumns(keep: string[], { features, label }: Parsed): string[] {
 /** Makes source paths absolute, and files of patterns and folders; gives what is wrong with them. */
 function resolvePaths(config: Parsed, folder: string): { keys: string[]; fact: string }[] {
   const { source } = config.data
-  if (source.kind !== 'file') return []
   const wrong: { keys: string[]; fact: string }[] = []
+  if (source.kind === 'binance' && source.archive) {
+    const { archive } = source
+    source.archive = resolve(folder, archive)
+    if (!existsSync(source.archive))
+      wrong.push({ keys: ['data', 'source', 'archive'], fact: `${archive} does not exist` })
+  }
+  if (source.kind !== 'file') return wrong
   const found = (value: string, ...keys: string[]) => {
     const files = filesAt(value, folder, source.format)
     const why = files.length === 0 ? reasonOfNone(value, folder) : files.length > MOST_FILES ? 'too many files' : ''

@@ -36,6 +36,7 @@ export function openContext({ home, env, signal, quiet }: Surroundings): Context
     signal,
     engine,
     now: Date.now,
+    env,
     async close() {
       await engine.close()
       await database.destroy()

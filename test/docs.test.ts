@@ -67,11 +67,15 @@ const schemaKeys = (schema: z.ZodType) => propertiesOf(z.toJSONSchema(schema, { 
 function smallestConfigs(): Record<string, unknown>[] {
   const folder = temporaryFolder()
   put(folder, 'prices.csv', 'time,close\n')
-  const sources = ['{ kind: file, path: prices.csv }', '{ kind: simulated, bars: 500 }']
-  return sources.map((source, i) => {
-    const schema = i ? 'candles' : '[{ name: a }]'
-    const label = i ? '{ kind: touch, horizon: 5, threshold: 0.01 }' : '{ kind: column, name: a }'
-    const text = `data: { source: ${source}, schema: ${schema} }\nlabel: ${label}\n`
+  const touch = 'label: { kind: touch, horizon: 5, threshold: 0.01 }'
+  const configs = [
+    'data: { source: { kind: file, path: prices.csv }, schema: [{ name: a }] }\nlabel: { kind: column, name: a }',
+    `data: { source: { kind: simulated, bars: 500 } }\n${touch}`,
+    `data: { source: { kind: feargreed } }\n${touch}`,
+    `data: { source: { kind: http, url: "https://example.com", paging: { kind: page } } }\n${touch}`,
+    `data: { source: { kind: binance, symbols: [BTCUSDT], start: 2024-01-01 }, timeframe: 1h }\n${touch}`,
+  ]
+  return configs.map(text => {
     return { ...loadConfig(put(folder, 'sluice.yaml', text)).config }
   })
 }

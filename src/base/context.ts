@@ -11,6 +11,8 @@ export interface Context {
   signal: AbortSignal
   /** Epoch milliseconds. */
   now(): number
+  /** The environment, for secrets that a config names. */
+  env?: { [name: string]: string | undefined }
   /** The warm processes that fit models; started at first use (learn/engine.ts). */
   engine: Engine
 }

@@ -59,20 +59,22 @@ export async function ingestInputs(config: DataConfig): Promise<object> {
   return { version: VERSION, config, files }
 }
 
-/** Whether equal inputs give equal tables: nothing else does that has grown by what came before, or lies on another machine. */
-export const isRepeatable = (config: DataConfig): boolean => !isIncremental(config)
+const LIVE = new Set<string>(['http', 'postgres', 'binance', 'feargreed'])
 
-const INCREMENTAL = new Set<string>(['http', 'postgres', 'binance', 'feargreed'])
+/** Whether the source may have more rows the next time. */
+const isLive = ({ source }: DataConfig): boolean => LIVE.has(source.kind)
 
-const isIncremental = ({ load, source }: DataConfig): boolean =>
-  load ? load === 'incremental' : INCREMENTAL.has(source.kind)
+const isIncremental = (config: DataConfig): boolean => (config.load ? config.load === 'incremental' : isLive(config))
+
+/** Whether equal inputs give equal tables, so that an ingest that was done is not done again. */
+export const isRepeatable = (config: DataConfig): boolean => !isLive(config) && !isIncremental(config)
 
 /** Reads, checks, sorts and saves. Errors: BAD_ROW under `on_bad_row: fail`, EMPTY_INPUT when no row is left, and those of the source and the tables. */
 export async function ingest(config: DataConfig, context: Context): Promise<IngestResult> {
-  const { home, signal, now, log } = context
+  const { home, signal, now, log, env } = context
   const current = isIncremental(config) ? await currentTable(config.table, context) : undefined
   const source = openSource(config.source, config.schema, {
-    ...{ signal, now, log },
+    ...{ signal, now, log, env },
     timeframe: config.timeframe,
     downloads: join(home, 'cache', 'downloads'),
     watermark: current?.watermark,
@@ -81,10 +83,11 @@ export async function ingest(config: DataConfig, context: Context): Promise<Inge
   const scratch = temporaryName(tableFolder(home, config.table, 'spill'))
   try {
     const gathered = await gather(source, { scratch, signal })
-    if (!gathered && current) return unchanged(config, current)
-    if (!gathered) throw dataError('EMPTY_INPUT', 'the source has no rows')
-    if (current) checkSchema(gathered, current)
-    return await save(gathered, source, current, config, context)
+    if (!gathered && !current) throw dataError('EMPTY_INPUT', 'the source has no rows')
+    if (gathered && current) checkSchema(gathered, current)
+    const result = gathered ? await save(gathered, source, current, config, context) : unchanged(config, current!)
+    source.done?.()
+    return result
   } finally {
     rmSync(scratch, { recursive: true, force: true })
   }

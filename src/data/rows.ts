@@ -58,6 +58,8 @@ export interface Source {
   files(): Promise<SourceFile[]>
   /** The text of rows as the source wrote them, for the quarantine; places ascend. */
   text(places: Place[]): Promise<string[]>
+  /** Called when the rows are saved: what an interrupted ingest would have gone on from is of no use any more. */
+  done?(): void
 }
 
 export interface SourceContext extends Pick<Context, 'signal' | 'now'> {
@@ -70,6 +72,10 @@ export interface SourceContext extends Pick<Context, 'signal' | 'now'> {
   watermark?: Record<string, number>
   /** SHA-256 of the files that the table was made from, for an incremental load of files. */
   known?: ReadonlySet<string>
+  /** For keys that a config names. */
+  env?: Context['env']
+  /** Ms; default: a timer. */
+  sleep?: (ms: number) => Promise<unknown>
 }
 
 /** Rows of one block: large enough for its costs not to show, small enough for many to fit. */

@@ -106,7 +106,7 @@ const tableSchema = z.strictObject({
 })
 
 /** `candles`, or a table of columns: `table`, a list of them, or `{columns, key}`. */
-const dataSchema = z
+export const dataSchema = z
   .union([z.enum(['candles', 'table']), z.array(columnRule).min(1), tableSchema])
   .transform((schema): 'candles' | z.output<typeof tableSchema> =>
     schema === 'candles' ? schema : schema === 'table' ? {} : Array.isArray(schema) ? { columns: schema } : schema,
@@ -227,24 +227,170 @@ const simulatedSource = z.strictObject({
     .describe('0: no skill is possible; 1: the price only returns to its trend'),
 })
 
-export const sourceConfig = z.discriminatedUnion('kind', [fileSource, simulatedSource])
-
-export const dataConfig = z.strictObject({
-  table: nameSchema.optional().describe('default: the name of the config'),
-  schema: dataSchema.default('candles').describe('candles, table, or the columns of a table'),
-  source: sourceConfig,
-  timeframe: timeframe.optional().describe('length of a bar; default: the most frequent step'),
-  on_bad_row: z.enum(['quarantine', 'fail']).default('quarantine'),
-  load: z
-    .enum(['full', 'incremental'])
-    .optional()
-    .describe(
-      'full: the table is what the source has now; incremental: what it has is added to the table, of equal keys the newest wins. Default: full for files and simulated, else incremental',
-    ),
-  partition_rows: z.int().min(1).max(100_000_000).default(1_000_000).describe('most rows of one file of the table'),
+/** What every source has that asks a server (base/fetch.ts). */
+const network = {
+  allow_private: z.boolean().default(false).describe('also addresses of this machine and of private networks'),
+  parallel: z.int().min(1).max(16).default(4).describe('requests at once'),
+  retries: z.int().min(0).max(20).default(6).describe('how often a request is repeated'),
+  max_wait: z
+    .number()
+    .min(0)
+    .max(86_400)
+    .default(600)
+    .describe('seconds; a server that asks for a longer wait ends the ingest'),
+}
+const baseUrl = z.url({ protocol: /^https?$/, error: 'a URL that begins with https:// or http://' })
+const instant = z.union([z.iso.date(), z.iso.datetime({ offset: true })], {
+  error: 'a day such as 2024-01-31, or a time with its offset such as 2024-01-31T12:00:00Z',
 })
+const variable = z.string().regex(/^[A-Za-z_]\w*$/, 'the name of an environment variable')
+
+/** Columns of a kline beside those of a candle. */
+export const KLINE_EXTRAS = ['quote_volume', 'trades', 'taker_buy_base', 'taker_buy_quote'] as const
+const INTERVALS = '1s 1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w 1M'.split(' ')
+
+const binanceSource = z
+  .strictObject({
+    kind: z.literal('binance'),
+    market: z.enum(['spot', 'futures']).default('spot').describe('futures: USD-M'),
+    symbols: z
+      .array(z.string().regex(/^[\p{L}\p{N}_-]{1,40}$/u, 'a symbol such as BTCUSDT'))
+      .min(1)
+      .max(1000)
+      .refine(symbols => new Set(symbols).size === symbols.length, 'a symbol is named twice'),
+    start: instant.optional().describe('opening of the first bar'),
+    end: instant.optional().describe('bars open before it; default: now'),
+    archive: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('a folder of files from data.binance.vision, read instead of the API'),
+    keep: z.array(z.enum(KLINE_EXTRAS)).default([]).describe('further columns'),
+    overlap: z.int().min(0).max(1000).default(10).describe('bars before the newest known one that are asked for again'),
+    weight_limit: z.int().min(1).optional().describe('of a minute; default: 4800 spot, 1920 futures'),
+    base_url: baseUrl.optional().describe("default: the market's own"),
+    api_key_env: variable.optional().describe('names the variable with a key; candles need none'),
+    ...network,
+  })
+  .refine(({ start, archive }) => (start === undefined) !== (archive === undefined), {
+    message: 'give start for the API, or archive, one of them',
+    path: ['start'],
+  })
+
+/** Of sources that ask for one page after another. */
+const { parallel: _, ...oneByOne } = network
+
+const feargreedSource = z.strictObject({
+  kind: z.literal('feargreed'),
+  base_url: baseUrl.default('https://api.alternative.me'),
+  ...oneByOne,
+})
+
+const { kind: _kind, path: _path, paths: _paths, format: _format, ...reading } = fileSource.shape
+/** The keys that say how the content of a file, or of an answer, is read. */
+export const READING_KEYS = Object.keys(reading) as (keyof typeof reading)[]
+
+const paging = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('page'),
+    param: z.string().min(1).default('page'),
+    first: z.int().min(0).default(1),
+  }),
+  z.strictObject({ kind: z.literal('offset'), param: z.string().min(1).default('offset') }),
+  z.strictObject({
+    kind: z.literal('cursor'),
+    param: z.string().min(1).default('cursor'),
+    path: z.string().min(1).describe('where an answer has the next one'),
+  }),
+  z.strictObject({ kind: z.literal('link') }),
+])
+
+const httpSource = z
+  .strictObject({
+    kind: z.literal('http'),
+    url: z
+      .string()
+      .refine(isTemplate, `an http(s) URL, in which \${NAME} is a variable of the environment`)
+      .describe('may hold {from}, {to} and the param of the paging'),
+    format: z.enum(['json', 'jsonl', 'csv']).default('json'),
+    ...reading,
+    headers: z
+      .record(z.string().regex(/^[\w-]+$/, 'the name of a header'), z.string().regex(/^[\t\x20-\x7e]*$/, 'ASCII text'))
+      .default({})
+      .describe(`\${NAME} is a variable of the environment`),
+    paging: paging.optional().describe('default: one answer has all rows'),
+    error: z.string().min(1).default('error').describe('json: where an answer that is none has what went wrong'),
+    start: instant.optional().describe('{from} of the first load'),
+    overlap: timeframe.optional().describe('by how much {from} lies before the newest known row'),
+    time_format: z.enum(['iso', 'date', 's', 'ms']).default('iso').describe('of {from} and {to}'),
+    ...oneByOne,
+  })
+  .refine(({ decimal, thousands }) => decimal !== thousands, {
+    message: 'decimal and thousands must differ',
+    path: ['thousands'],
+  })
+  .refine(({ url, start }) => !url.includes('{from}') || start !== undefined, {
+    message: 'needed, since url has {from}',
+    path: ['start'],
+  })
+  .refine(({ paging, format }) => paging?.kind !== 'cursor' || format === 'json', {
+    message: 'only JSON has a cursor',
+    path: ['paging'],
+  })
+  .superRefine(({ url, paging }, issues) => {
+    const known = ['from', 'to', ...(paging && 'param' in paging ? [paging.param] : [])]
+    const unknown = [...url.matchAll(/(?<!\$)\{(\w+)\}/g)].find(([, name]) => !known.includes(name))
+    if (unknown)
+      issues.addIssue({
+        code: 'custom',
+        path: ['url'],
+        message: `there is no ${unknown[0]}, but {${known.join('}, {')}}`,
+      })
+  })
+
+function isTemplate(url: string): boolean {
+  const plain = url.replaceAll(/\$?\{\w+\}/g, 'x')
+  return /^https?:\/\//.test(plain) && URL.canParse(plain) && !new URL(plain).username && !new URL(plain).password
+}
+
+export const sourceConfig = z.discriminatedUnion('kind', [
+  fileSource,
+  simulatedSource,
+  binanceSource,
+  feargreedSource,
+  httpSource,
+])
+
+export const dataConfig = z
+  .strictObject({
+    table: nameSchema.optional().describe('default: the name of the config'),
+    schema: dataSchema.default('candles').describe('candles, table, or the columns of a table'),
+    source: sourceConfig,
+    timeframe: timeframe.optional().describe('length of a bar; default: the most frequent step'),
+    on_bad_row: z.enum(['quarantine', 'fail']).default('quarantine'),
+    load: z
+      .enum(['full', 'incremental'])
+      .optional()
+      .describe(
+        'full: the table is what the source has now; incremental: what it has is added to the table, of equal keys the newest wins. Default: full for files and simulated, else incremental',
+      ),
+    partition_rows: z.int().min(1).max(100_000_000).default(1_000_000).describe('most rows of one file of the table'),
+  })
+  .superRefine(({ source, timeframe }, issues) => {
+    if (source.kind !== 'binance') return
+    const intervals = source.market === 'spot' ? INTERVALS : INTERVALS.slice(1)
+    if (timeframe === undefined || !intervals.includes(timeframe))
+      issues.addIssue({
+        code: 'custom',
+        path: ['timeframe'],
+        message: `of Binance it is one of ${intervals.join(', ')}`,
+      })
+  })
 
 export type DataConfig = z.output<typeof dataConfig> & { table: string }
 export type SourceConfig = z.output<typeof sourceConfig>
 export type FileSource = z.output<typeof fileSource>
+export type BinanceSource = z.output<typeof binanceSource>
+export type FearGreedSource = z.output<typeof feargreedSource>
+export type HttpSource = z.output<typeof httpSource>
 export type SimulatedSource = z.output<typeof simulatedSource>
