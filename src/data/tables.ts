@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileDigests, place, resolveInside, sha256, temporaryName, writeAtomic } from '../base/blobs.ts'
 import type { Context } from '../base/context.ts'
 import type { Row } from '../base/database.ts'
-import { dataError, messageOf } from '../base/errors.ts'
+import { codeOf, dataError, messageOf } from '../base/errors.ts'
 import { type ColumnType, findColumn, joinTables, jsonDigest, type Table, tableDigest } from '../base/table.ts'
 import { isoTime } from '../base/time.ts'
 import { writeTable } from './files.ts'
@@ -38,7 +38,11 @@ export interface SchemaColumn {
   rule?: ColumnRule
 }
 
+/** Raised when a manifest says something else than before. */
+const FORMAT = 2
+
 export interface TableManifest {
+  format: number
   table: string
   version: number
   /** Version this one followed; null for the first. */
@@ -146,19 +150,24 @@ async function findSame(
 ): Promise<TableManifest | undefined> {
   const current = await latestVersion(table, { database })
   if (current?.digest !== digest || !existsSync(tableFolder(home, table, String(current.version)))) return undefined
-  return readManifest(current, home)
+  try {
+    return readManifest(current, home)
+  } catch (error) {
+    if (codeOf(error) === 'MANIFEST_FORMAT') return undefined // the next version is written as manifests are now
+    throw error
+  }
 }
 
 /** Inside a transaction, which holds the store's write lock: the row is seen by others only when the files are there. */
 async function addVersion(
   filled: string,
   name: string,
-  content: Omit<TableManifest, 'table' | 'version' | 'parent'>,
+  content: Omit<TableManifest, 'format' | 'table' | 'version' | 'parent'>,
   { home, database }: Pick<TableContext, 'home' | 'database'>,
 ): Promise<TableManifest> {
   const parent = (await latestVersion(name, { database }))?.version ?? null
   const version = (parent ?? 0) + 1
-  const manifest = { table: name, version, parent, ...content }
+  const manifest = { format: FORMAT, table: name, version, parent, ...content }
   const text = manifestText(manifest)
   writeAtomic(join(filled, 'manifest.json'), text)
   const folder = tableFolder(home, name, String(version))
@@ -366,7 +375,12 @@ function readManifest(row: Row<'table_versions'>, home: string): TableManifest {
   }
   if (sha256(text) !== row.manifest_sha256)
     throw dataError('MANIFEST_CORRUPT', `the manifest ${path} is not the one that was written`, { next })
-  return JSON.parse(text)
+  const manifest: TableManifest = JSON.parse(text)
+  if (manifest.format !== FORMAT)
+    throw dataError('MANIFEST_FORMAT', `the manifest ${path} was written by another version of sluice`, {
+      next: 'sluice ingest -c CONFIG --set data.load=full',
+    })
+  return manifest
 }
 
 async function checkPartition(path: string, { sha256 }: Partition): Promise<void> {

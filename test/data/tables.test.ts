@@ -1,7 +1,7 @@
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { fileDigests } from '../../src/base/blobs.ts'
+import { fileDigests, sha256 } from '../../src/base/blobs.ts'
 import { openDatabase } from '../../src/base/database.ts'
 import { type Table, tableDigest } from '../../src/base/table.ts'
 import { readCandles, writeTable } from '../../src/data/files.ts'
@@ -157,6 +157,19 @@ describe('what is not as it was written', () => {
     expect(await refusal(loadTable('prices', undefined, context))).toMatchObject({ code: 'PARTITION_CORRUPT', exit: 4 })
     rmSync(file('part-all.parquet'))
     expect(await refusal(loadTable('prices', undefined, context))).toMatchObject({ code: 'PARTITION_MISSING', exit: 4 })
+  })
+
+  it('a manifest of another version of the program stops loading, and an ingest writes a new one', async () => {
+    const { context, file } = await saved()
+    const text = readFileSync(file('manifest.json'), 'utf8').replace(/"format": \d+/, '"format": 1')
+    writeFileSync(file('manifest.json'), text)
+    await context.database
+      .updateTable('table_versions')
+      .set({ manifest_sha256: sha256(text) })
+      .execute()
+    expect(await refusal(loadTable('prices', undefined, context))).toMatchObject({ code: 'MANIFEST_FORMAT', exit: 4 })
+    expect(await ingest(clean(context), context)).toMatchObject({ version: 2, created: true })
+    expect((await loadTable('prices', undefined, context)).table.rows).toBe(48)
   })
 
   it('a table that nobody saved is a data error', async () => {
