@@ -91,7 +91,10 @@ describe('an input file', () => {
     ['without a needed column', 'x.csv', path => put('/', path, 'time,open\n2020-01-01,1\n')],
     ['of bad rows only', 'x.csv', path => put('/', path, `${HEADER}x,1,2,3,4,5\n`)],
     ['no Parquet at all', 'x.parquet', path => put('/', path, HEADER + bars(50))],
-    ['a folder', 'x.csv', path => mkdirSync(path)],
+    ['no Arrow at all', 'x.feather', path => put('/', path, HEADER + bars(50))],
+    ['no Avro at all', 'x.avro', path => put('/', path, HEADER + bars(50))],
+    ['cut JSON', 'x.json', path => put('/', path, '[{"time": "2020-01-01", "open": 1}')],
+    ['no JSON in any line', 'x.jsonl', path => put('/', path, HEADER + bars(5))],
     ['Parquet by another name', 'x.csv', path => put('/', path, Buffer.from('PAR1\x15\x04\x15\x00PAR1'))],
     [
       'truncated Parquet',
@@ -119,6 +122,33 @@ describe('an input file', () => {
     const tables = join(folder, '.sluice/tables/planted')
     expect(existsSync(tables) ? readdirSync(tables).filter(entry => entry !== 'quarantine') : []).toEqual([])
     expect((await json(folder, ['runs', 'list'])).runs).toMatchObject([{ status: 'failed' }])
+  })
+
+  it('of every format in one folder is one table', async () => {
+    const folder = temporaryFolder()
+    mkdirSync(join(folder, 'prices'))
+    const lines = bars(300).split('\n')
+    const names = HEADER.trim().split(',')
+    const record = (line: string) => Object.fromEntries(line.split(',').map((cell, i) => [names[i], cell]))
+    put(folder, 'prices/1.csv', `${HEADER}${lines.slice(0, 100).join('\n')}\n`)
+    put(
+      folder,
+      'prices/2.jsonl',
+      lines
+        .slice(100, 200)
+        .map(line => JSON.stringify(record(line)))
+        .join('\n'),
+    )
+    put(folder, 'prices/3.json', JSON.stringify(lines.slice(200, 300).map(record)))
+    put(folder, 'all.csv', HEADER + bars(300))
+    put(folder, 'f.yaml', fileConfig('prices'))
+    const whole = await json(folder, ['ingest', '-c', 'f.yaml', '--set', 'data.source.path=all.csv'])
+    const { version, digest } = await json(folder, ['ingest', '-c', 'f.yaml'])
+    expect(digest).toBe(whole.digest)
+    expect(await json(folder, ['ingest', '-c', 'f.yaml', '--set', 'data.source.path=prices/*'])).toMatchObject({
+      version,
+      digest,
+    })
   })
 
   it('that ends in the middle of a row loses that row, and says so', async () => {

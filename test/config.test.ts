@@ -149,6 +149,16 @@ describe('a problem', () => {
       'f.yaml:2:31: data.source.path: none.csv does not exist',
     ],
     [
+      'a pattern that matches nothing',
+      SMALLEST.replace('simulated, bars: 500', 'file, path: "none*.csv"'),
+      'f.yaml:2:31: data.source.path: none*.csv matches no file',
+    ],
+    [
+      'a folder without files to read',
+      SMALLEST.replace('simulated, bars: 500', 'file, path: "."'),
+      'f.yaml:2:31: data.source.path: . has no file of a known format',
+    ],
+    [
       'one of many files that is not there',
       SMALLEST.replace('simulated, bars: 500', 'file, paths: [f.yaml, none.csv]'),
       'f.yaml:2:41: data.source.paths.1: none.csv does not exist',

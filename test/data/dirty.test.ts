@@ -1,5 +1,5 @@
 // Every case of the reference set of bad inputs, with the counts and codes stated there.
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { numbers, tableDigest } from '../../src/base/table.ts'
 import { isoTime } from '../../src/base/time.ts'
@@ -85,6 +85,8 @@ describeShared('bad inputs in detail', () => {
   it('names the line of each rejected row', async () => {
     expect(await quarantined('05_nan_close.csv')).toEqual(['7 NULL_VALUE', '8 NULL_VALUE', '9 NULL_VALUE'])
     expect(await quarantined('24_ragged_rows.csv')).toEqual(['10 COLUMN_COUNT', '11 COLUMN_COUNT'])
+    expect(await quarantined('30_one_broken_line.jsonl')).toEqual(['18 JSON_PARSE'])
+    expect(await quarantined('31_nan_infinity_literals.jsonl')).toHaveLength(2)
     expect(await quarantined('02_duplicate_conflict.csv')).toEqual(['12 DUPLICATE_TIMESTAMP_CONFLICT'])
   })
   it('names both rows of a conflict when it must fail', async () => {
@@ -129,6 +131,33 @@ describeShared('bad inputs in detail', () => {
     expect(result).toMatchObject({ accepted: 5, rejected: 3 })
     const hours = Array.from(numbers(result.table, 'time'), isoTime)
     expect([hours[0], hours[4]]).toEqual(['2021-03-14T05:30:00.000Z', '2021-11-07T07:30:00.000Z'])
+  })
+  it('takes the two showings of an autumn hour as the config says', async () => {
+    const read = async (ambiguous: string) => {
+      const result = await examineDirty('33_local_new_york_dst.csv', { zone: 'America/New_York', ambiguous })
+      const hours = Array.from(numbers(result.table, 'time'), isoTime).filter(time => /T0[56]:30/.test(time))
+      return { hours: hours.filter(time => time > '2021-11').map(time => time.slice(11, 16)), ...result }
+    }
+    expect(await read('in_order')).toMatchObject({
+      hours: ['05:30', '06:30'],
+      accepted: 7,
+      reasons: { NONEXISTENT_LOCAL_TIME: 1, AMBIGUOUS_LOCAL_TIME: 2 },
+    })
+    expect(await read('earlier')).toMatchObject({ hours: ['05:30'], reasons: { DUPLICATE_TIMESTAMP_CONFLICT: 1 } })
+    expect(await read('later')).toMatchObject({ hours: ['06:30'], reasons: { DUPLICATE_TIMESTAMP_CONFLICT: 1 } })
+  })
+  it('says all that is wrong with the columns of an Avro file', async () => {
+    const error = await refusal(examineDirty('28_wrong_schema.avro'))
+    expect(error.message).toMatch(/no column for close, volume;.*timestamp \(string\), open \(string\)/)
+    expect(error.detail).toMatchObject({
+      missing: ['close', 'volume'],
+      reasons: { MISSING_COLUMN: 2, TYPE_MISMATCH: 4 },
+    })
+  })
+  it('has a case for every file', () => {
+    const files = readdirSync(shared('dirty')).filter(file => file !== 'expected.json')
+    expect(cases.map(({ file }) => file).sort()).toEqual(files.sort())
+    expect(cases.filter(({ file }) => file in REFUSED || !/^3[34]_/.test(file)).length).toBe(cases.length - 2)
   })
   it('without a zone takes a naive clock as UTC and says so', async () => {
     const result = await examineDirty('33_local_new_york_dst.csv')

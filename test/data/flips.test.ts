@@ -1,7 +1,7 @@
 import { it } from 'vitest'
 import { FILES, flip, maim } from './flips.ts'
 
-const RUNS: Record<string, number> = { 'x.parquet': 15 }
+const RUNS: Record<string, number> = { 'x.parquet': 8 }
 
 it.each(Object.keys(FILES))('%s with wrong bytes, and cut', async name => {
   await flip(name, RUNS[name] ?? 60)

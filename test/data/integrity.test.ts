@@ -42,6 +42,25 @@ describeShared('real candles', () => {
     if (want.missing_bars_if_24x7 === 0) expect(counts.gaps).toBe(0)
   })
 
+  it('ett/ETTh1.csv as a table, in order of its time', async () => {
+    const source = { kind: 'file' as const, path: shared('ett/ETTh1.csv') }
+    const named = await examine(dataOf({ ...source, columns: { time: 'date' } }, { schema: 'table' }), context)
+    expect(named.table.columns.map(({ name }) => name)).toEqual([
+      'time',
+      'HUFL',
+      'HULL',
+      'MUFL',
+      'MULL',
+      'LUFL',
+      'LULL',
+      'OT',
+    ])
+    expect(named.counts).toMatchObject({ read: 17_420, accepted: 17_420, rejected: 0, gaps: 0 })
+    expect(named.timeframe).toBe('1h')
+    const plain = await examine(dataOf(source, { schema: 'table' }), context)
+    expect(plain.table.columns[0]).toMatchObject({ name: 'date', type: 'time' })
+  })
+
   it('reports holidays of a stock exchange, not its weekends', async () => {
     const path = shared('candles/sp500_1d_2000_2020.csv')
     const { gaps, gap_list } = (await examine(dataOf({ kind: 'file', path }), context)).counts
