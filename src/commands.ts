@@ -87,6 +87,11 @@ export const train: Act = (options, caller) =>
 
 export const run: Act = (options, caller) =>
   configured(options, caller, async (loaded, context) => {
+    if (loaded.config.per_symbol) {
+      const { runEach } = await import('./each.ts')
+      const result = await runEach(loaded, context)
+      return { json: result, text: show.ranEach(result), exit: result.status === 'refused' ? EXIT.gate : 0 }
+    }
     const { run } = await import('./pipeline.ts')
     const result = await run(loaded, context)
     return { json: result, text: show.ran(result), exit: result.status === 'refused' ? EXIT.gate : 0 }

@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { messageOf, SluiceError, usageError } from './base/errors.ts'
 import { nameOfFile } from './base/name.ts'
 import { nearest } from './base/nearest.ts'
+import { filesAt, MOST_FILES } from './data/paths.ts'
 import { dataConfig, isCandleColumn, nameSchema } from './data/schema.ts'
 import { checkTogether, rowsAre, withDefaults } from './defaults.ts'
 import { expandFeatures, featuresSchema } from './features/catalog.ts'
@@ -37,6 +38,7 @@ const schema = z
     label: labelSchema,
     split: splitSchema.prefault({}),
     preprocess: preprocessSchema.prefault({}),
+    per_symbol: z.boolean().default(false),
     models: modelsSchema,
     thresholds: thresholdsSchema.optional(),
     select: selectSchema.prefault({}),
@@ -61,7 +63,8 @@ const scopeOf = (config: { task: Task; data: unknown; label: unknown }) => ({
 
 type Parsed = z.infer<typeof schema>
 
-export type Config = Parsed & { data: { table: string } }
+/** `symbol`: of a run that is one of several, the only one that it learns and trades. */
+export type Config = Parsed & { data: { table: string }; symbol?: string }
 
 export interface LoadedConfig {
   config: Config
@@ -100,13 +103,11 @@ export function loadConfig(path: string, overrides: string[] = []): LoadedConfig
         .map(issue => `${place(offsetOf(document, issue))}: ${describe(issue, document)}`),
     )
   const config = parsed.data!
-  const missing = resolvePaths(config, dirname(file))
-  if (missing.length)
+  const wrong = resolvePaths(config, dirname(file))
+  if (wrong.length)
     refuse(
       path,
-      missing.map(
-        ({ keys, value }) => `${place(offsetOf(document, { path: keys }))}: ${keys.join('.')}: ${value} does not exist`,
-      ),
+      wrong.map(({ keys, fact }) => `${place(offsetOf(document, { path: keys }))}: ${keys.join('.')}: ${fact}`),
     )
   const { data } = config
   if (data.source.kind === 'file' && rowsAre(config).candles) data.source.keep = keptColumns(data.source.keep, config)
@@ -162,21 +163,40 @@ function keptColumns(keep: string[], { features, label }: Parsed): string[] {
   return [...new Set([...keep, ...named.filter(name => !isCandleColumn(name))])]
 }
 
-/** Makes source paths absolute; gives those that do not exist. */
-function resolvePaths(config: Parsed, folder: string): { keys: string[]; value: string }[] {
+/** Makes source paths absolute, and files of patterns and folders; gives what is wrong with them. */
+function resolvePaths(config: Parsed, folder: string): { keys: string[]; fact: string }[] {
   const { source } = config.data
-  const missing: { keys: string[]; value: string }[] = []
-  const absolute = (value: string, ...keys: string[]) => {
-    const path = resolve(folder, value)
-    if (!existsSync(path)) missing.push({ keys: ['data', 'source', ...keys], value })
-    return path
+  const wrong: { keys: string[]; fact: string }[] = []
+  if (source.kind === 'binance' && source.archive) {
+    const { archive } = source
+    source.archive = resolve(folder, archive)
+    if (!existsSync(source.archive))
+      wrong.push({ keys: ['data', 'source', 'archive'], fact: `${archive} does not exist` })
   }
-  if (source.kind === 'binance' && source.archive) source.archive = absolute(source.archive, 'archive')
-  if (source.kind !== 'file') return missing
-  if (source.path) source.path = absolute(source.path, 'path')
-  source.paths = source.paths?.map((path, i) => absolute(path, 'paths', String(i)))
-  return missing
+  if (source.kind !== 'file') return wrong
+  const found = (value: string, ...keys: string[]) => {
+    const files = filesAt(value, folder, source.format)
+    const why = files.length === 0 ? reasonOfNone(value, folder) : files.length > MOST_FILES ? 'too many files' : ''
+    if (why) wrong.push({ keys: ['data', 'source', ...keys], fact: `${value} ${why}` })
+    return files
+  }
+  const paths = source.path
+    ? found(source.path, 'path')
+    : source.paths!.flatMap((path, i) => found(path, 'paths', String(i)))
+  if (paths.length === 1 && source.path) source.path = paths[0]
+  else {
+    source.paths = paths
+    delete source.path
+  }
+  return wrong
 }
+
+const reasonOfNone = (value: string, folder: string): string =>
+  existsSync(resolve(folder, value))
+    ? 'has no file of a known format'
+    : /[*?[{]/.test(value)
+      ? 'matches no file'
+      : 'does not exist'
 
 type Issue = z.core.$ZodIssue
 

@@ -5,7 +5,7 @@ import type { Context } from './base/context.ts'
 import { codeOf, messageOf } from './base/errors.ts'
 import { failRun, finishRun, type Run, startRun, step } from './base/runs.ts'
 import type { Config, LoadedConfig } from './config.ts'
-import { type IngestResult, ingest, ingestInputs, isLive } from './data/ingest.ts'
+import { type IngestResult, ingest, ingestInputs, isRepeatable } from './data/ingest.ts'
 import { tableFolder, verifyTable } from './data/tables.ts'
 import { build, buildInputs, type Features, planFeatures } from './features/build.ts'
 import { pinTables } from './features/join.ts'
@@ -25,16 +25,35 @@ export async function run(loaded: LoadedConfig, context: Context): Promise<RunRe
     const { config } = loaded
     const started = performance.now()
     const champion = await aliasVersion(context.database, config.name)
-    const { table, features, dataset } = await prepare(config, run, context)
-    requireTradable(dataset)
-    const trained = await trainStage(dataset, config, run, context)
-    const selected = await selectStage(dataset, trained, config, run, context) // validation rows only
-    const verdict = await gateStage(table, dataset, trained, selected, config, run, context) // the one look at the test rows
-    const version = await registerStage(table, features, dataset, selected, verdict, config, run, context)
-    const status = await deployStage(dataset, version, champion, config, run, context)
-    const story = { config, run, table, dataset, trained, selected, verdict, version, status }
+    const table = await ingestStage(config, run, context)
+    const features = await buildStage(table, config, run, context)
+    const story = await tell({ table, features, champion }, config, run, context)
     return summarise(story, await publish(story, context), (performance.now() - started) / 1000)
   })
+}
+
+/** What a story begins with: the table, its features, and the champion as it was before. */
+export interface Given {
+  table: IngestResult
+  features: Features
+  champion: number | null
+}
+
+/** The story from the features on. */
+export async function tell(
+  { table, features, champion }: Given,
+  config: Config,
+  run: Run,
+  context: Context,
+): Promise<Story> {
+  const dataset = await datasetStage(features, config, run, context)
+  requireTradable(dataset)
+  const trained = await trainStage(dataset, config, run, context)
+  const selected = await selectStage(dataset, trained, config, run, context) // validation rows only
+  const verdict = await gateStage(table, dataset, trained, selected, config, run, context) // the one look at the test rows
+  const version = await registerStage(table, features, dataset, selected, verdict, config, run, context)
+  const status = await deployStage(dataset, version, champion, config, run, context)
+  return { config, run, table, dataset, trained, selected, verdict, version, status }
 }
 
 /** From the source to frozen rows and their split. */
@@ -68,7 +87,7 @@ export async function record<Result extends object>(
   }
 }
 
-/** `fresh` reads the source again whatever was found before. */
+/** `fresh` reads the source again whatever was found before, as an incremental load always does. */
 export async function ingestStage(
   { data }: Config,
   run: Run,
@@ -76,7 +95,7 @@ export async function ingestStage(
   { fresh = false } = {},
 ): Promise<IngestResult> {
   const there = ({ table, version }: IngestResult) =>
-    !fresh && !isLive(data) && existsSync(tableFolder(context.home, table, String(version)))
+    !fresh && isRepeatable(data) && existsSync(tableFolder(context.home, table, String(version)))
   return step(run, 'ingest', await ingestInputs(data), () => ingest(data, context), context, there)
 }
 
@@ -102,8 +121,8 @@ export async function buildStage(
 }
 
 function datasetStage(features: Features, config: Config, run: Run, context: Context): Promise<Dataset> {
-  const { task, split, preprocess, seed } = config
-  const wanted = { task, split, preprocess, seed }
+  const { task, split, preprocess, seed, symbol } = config
+  const wanted = { task, split, preprocess, seed, symbol }
   const inputs = datasetInputs(features, wanted)
   return step(
     run,
@@ -219,7 +238,8 @@ async function deployStage(
 /** The contract of `run --json`. */
 export type RunResult = ReturnType<typeof summarise>
 
-function summarise(
+/** A story in figures. */
+export function summarise(
   { run, dataset, selected, verdict, version, status, table }: Story,
   files: RunFiles,
   seconds: number,

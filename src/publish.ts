@@ -13,7 +13,7 @@ import { indices, type Range, size } from './learn/split.ts'
 import type { Trained } from './learn/train.ts'
 import { partOf, type Selected, trade, validPredictions } from './prove/contest.ts'
 import { outcomeOf } from './prove/outcome.ts'
-import { type PooledTrade, poolBuyAndHold } from './prove/pool.ts'
+import { type PooledBacktest, type PooledTrade, poolBuyAndHold } from './prove/pool.ts'
 import { type ReportData, renderReport } from './prove/report.ts'
 import { act, decidedClasses, type Predicted } from './prove/select.ts'
 import { testPredictions, type Verdict } from './prove/verdict.ts'
@@ -187,7 +187,14 @@ export function tradeTable(trades: PooledTrade[], symbols: string[]): Table {
   }
 }
 
-function equityTable(traded: Test['traded']): Table {
+/** What was traded together, and the same market held. */
+export interface Traded {
+  time: Float64Array
+  ours: PooledBacktest
+  held: PooledBacktest
+}
+
+export function equityTable(traded: Traded | undefined): Table {
   const none = new Float64Array(0)
   const time = traded?.time ?? none
   return {

@@ -2,6 +2,7 @@
 import type { Row } from './base/database.ts'
 import { isoTime } from './base/time.ts'
 import type { IngestResult } from './data/ingest.ts'
+import type { EachResult } from './each.ts'
 import type { RunResult } from './pipeline.ts'
 import type { Check } from './prove/audit.ts'
 import type { Figures } from './prove/metrics.ts'
@@ -189,6 +190,37 @@ export function ran({
     `${model.name}@${model.version} ${verdict} (run ${run}, ${seconds.toFixed(1)} s, look ${test_looks} at these test ${market ? 'bars' : 'rows'})`,
     ...explanation.map(line => `  ${line}`),
     `report  ${files.report}`,
+  ].join('\n')
+}
+
+/** A line for each symbol, and what all of them earned together. */
+export function ranEach({ run, status, seconds, symbols, backtest, benchmark, files }: EachResult): string {
+  const figures = ['total_return', 'sharpe', 'max_drawdown', 'trades']
+  return [
+    table(
+      symbols.map(({ symbol, status, model, selected, ...one }) => ({
+        symbol,
+        model: `${model.name}@${model.version}`,
+        status,
+        selected: selected.id,
+        ...pick(one.backtest, figures),
+        'buy and hold': one.benchmark.total_return,
+        report: one.files.report,
+      })),
+    ),
+    '',
+    ...(Object.keys(backtest).length
+      ? [
+          table([
+            { together: 'models', ...pick(backtest, figures) },
+            { together: 'buy and hold', ...pick(benchmark, figures) },
+          ]),
+          '',
+        ]
+      : []),
+    ...symbols.flatMap(({ symbol, explanation }) => explanation.map(line => `  ${symbol}: ${line}`)),
+    `${symbols.length} models, the worst of them ${status} (run ${run}, ${seconds.toFixed(1)} s)`,
+    `equity  ${files.equity}`,
   ].join('\n')
 }
 

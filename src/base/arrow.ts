@@ -1,9 +1,10 @@
 // Columns to and from Arrow IPC files: how data travels to the engine and back, and files of users. The only file that imports apache-arrow.
 import { readFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import type { Data, DataType, RecordBatch, Vector } from 'apache-arrow'
 import { writeAtomic } from './blobs.ts'
 import { dataError, messageOf, SluiceError } from './errors.ts'
-import { messages } from './ipc.ts'
+import { checkFrame } from './ipc.ts'
 import { unlz4 } from './unpack.ts'
 
 export type ArrowValues = Float64Array | Float32Array | Int32Array | Uint32Array | (string | null)[]
@@ -75,6 +76,8 @@ export interface ArrowBatch {
 export interface ArrowFile {
   fields: ArrowField[]
   batches: AsyncGenerator<ArrowBatch>
+  /** Lets go of the file, also of one that was not read to its end. */
+  close(): Promise<unknown>
 }
 
 /** Opens a file of any columns, packed with LZ4 or not, and reads a batch at a time. Errors: FILE_UNREADABLE, CORRUPT_FILE, ARROW_CODEC. */
@@ -92,8 +95,13 @@ export async function scanArrow(path: string): Promise<ArrowFile> {
       })
     return dataError('CORRUPT_FILE', `${path} is not a whole Arrow file: ${messageOf(cause)}`, { cause })
   }
+  const file = await open(path).catch(cause => {
+    throw unreadable(cause)
+  })
+  const close = () => file.close()
   try {
-    const reader = await (await arrow.RecordBatchReader.from(messages(path))).open()
+    await checkFrame(file)
+    const reader = await (await arrow.RecordBatchReader.from(file)).open()
     const fields = reader.schema.fields.map(({ name, type }) => ({
       name,
       type: kindOf(arrow, type),
@@ -106,8 +114,9 @@ export async function scanArrow(path: string): Promise<ArrowFile> {
         throw unreadable(cause)
       }
     }
-    return { fields, batches: batches() }
+    return { fields, batches: batches(), close }
   } catch (cause) {
+    await close()
     throw unreadable(cause)
   }
 }

@@ -1,6 +1,6 @@
-// The frame of an Arrow IPC file: its messages one by one, each held to the lengths that it claims. Knows no columns.
+// The frame of an Arrow IPC file, held to the lengths that it claims. Knows no columns.
 // apache-arrow believes every length, so that one damaged byte costs rows in silence, or all memory.
-import { type FileHandle, open } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 
 const MAGIC = 'ARROW1'
 /** Before the first message: the magic, padded. */
@@ -10,30 +10,37 @@ const TAIL = 4 + MAGIC.length
 const LARGEST_MESSAGE = 1 << 30
 const HEADER = { schema: 1, dictionary: 2, batch: 3 } as const
 
-/** The bytes of each message in turn, as a stream has them. Throws an Error where the file is no whole Arrow file. */
-export async function* messages(path: string): AsyncGenerator<Uint8Array> {
-  const file = await open(path)
-  try {
-    const { size } = await file.stat()
-    const footer = await readFooter(file, size)
-    let batches = 0
-    for (let at = START; ; ) {
-      const { meta, total } = await readMeta(file, at, footer.at)
-      if (!meta) break
-      const { kind, body } = checkMessage(meta)
-      if (kind === HEADER.batch) batches++
-      if (!(body >= 0 && at + total + body <= footer.at)) throw new Error('a message is cut')
-      yield await readBytes(file, at, total + body)
-      at += total + body
-    }
-    if (batches !== footer.batches)
-      throw new Error(`it has ${batches} batches of rows, and should have ${footer.batches}`)
-  } finally {
-    await file.close()
-  }
+/** Where a message is: its metadata with the eight bytes before them, then its body. */
+interface Block {
+  offset: number
+  meta: number
+  body: number
 }
 
-async function readFooter(file: FileHandle, size: number): Promise<{ at: number; batches: number }> {
+/** Throws an Error where the file is not whole: its messages follow each other to the footer, which lists each batch at its place. */
+export async function checkFrame(file: FileHandle): Promise<void> {
+  const { size } = await file.stat()
+  const footer = await readFooter(file, size)
+  const found: Record<number, Block[]> = { [HEADER.dictionary]: [], [HEADER.batch]: [] }
+  for (let at = START; at < footer.at; ) {
+    const { meta, length } = await readMeta(file, at, footer.at)
+    if (!meta) break
+    const { kind, body } = checkMessage(meta)
+    if (!(body >= 0 && body <= LARGEST_MESSAGE && at + length + body <= footer.at)) throw new Error('a message is cut')
+    found[kind]?.push({ offset: at, meta: length, body })
+    at += length + body
+  }
+  if (
+    JSON.stringify([found[HEADER.dictionary], found[HEADER.batch]]) !==
+    JSON.stringify([footer.dictionaries, footer.batches])
+  )
+    throw new Error('its footer does not list what is in it')
+}
+
+async function readFooter(
+  file: FileHandle,
+  size: number,
+): Promise<{ at: number; dictionaries: Block[]; batches: Block[] }> {
   const head = (await readBytes(file, 0, Math.min(size, MAGIC.length))).toString('latin1')
   if (head.startsWith('FEA1'))
     throw new Error('it is Feather of version 1; write_feather(..., version=2) writes the other')
@@ -45,18 +52,17 @@ async function readFooter(file: FileHandle, size: number): Promise<{ at: number;
   if (length <= 0 || at < START) throw new Error('its footer is cut')
   const footer = rootOf(await readBytes(file, at, length))
   checkSchema(footer.table(1))
-  return { at, batches: footer.vector(3, 24).length }
+  return { at, dictionaries: footer.blocks(2), batches: footer.blocks(3) }
 }
 
 /** The metadata of the message at `at`, and how far its body is from there; none at the end. */
-async function readMeta(file: FileHandle, at: number, end: number): Promise<{ meta?: Buffer; total: number }> {
-  if (at + 8 > end) throw new Error('its messages do not end')
+async function readMeta(file: FileHandle, at: number, end: number): Promise<{ meta?: Buffer; length: number }> {
   const prefix = await readBytes(file, at, 8)
   if (prefix.readUInt32LE(0) !== 0xffffffff) throw new Error('a message does not begin where it should')
   const length = prefix.readInt32LE(4)
-  if (length === 0) return { total: 8 }
+  if (length === 0) return { length }
   if (length < 0 || at + 8 + length > end) throw new Error('a message is cut')
-  return { meta: await readBytes(file, at + 8, length), total: 8 + length }
+  return { meta: await readBytes(file, at + 8, length), length: 8 + length }
 }
 
 async function readBytes(file: FileHandle, at: number, size: number): Promise<Buffer> {
@@ -103,6 +109,7 @@ interface Table {
   tables(slot: number): Table[]
   /** Of elements of so many bytes. */
   vector(slot: number, size: number): { at: number; length: number }
+  blocks(slot: number): Block[]
 }
 
 const rootOf = (bytes: Buffer): Table => tableAt(bytes, bytes.readUInt32LE(0))
@@ -132,5 +139,13 @@ function tableAt(bytes: Buffer, at: number): Table {
       return Array.from({ length }, (_, i) => tableAt(bytes, target(at + 4 * i)))
     },
     vector,
+    blocks: slot => {
+      const { at, length } = vector(slot, 24)
+      return Array.from({ length }, (_, i) => ({
+        offset: Number(bytes.readBigInt64LE(at + 24 * i)),
+        meta: bytes.readInt32LE(at + 24 * i + 8),
+        body: Number(bytes.readBigInt64LE(at + 24 * i + 16)),
+      }))
+    },
   }
 }

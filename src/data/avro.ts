@@ -18,8 +18,10 @@ export type AvroRecord = Record<string, unknown>
 
 export interface AvroFile {
   fields: AvroField[]
-  /** A block of records at a time. */
+  /** A block of records at a time; a value of a union is null or under the name of its type: `{double: 1.5}`. */
   blocks: AsyncGenerator<AvroRecord[]>
+  /** Lets go of the file, also of one that was not read to its end. */
+  close(): Promise<unknown>
 }
 
 const MAGIC = Buffer.from('Obj\x01')
@@ -33,13 +35,10 @@ export async function openAvro(path: string): Promise<AvroFile> {
   const corrupt = (why: string, cause?: unknown) =>
     dataError('CORRUPT_FILE', `${path} is not a whole Avro file: ${why}`, { cause })
   const input = byteReader(path, corrupt)
-  if (!(await input.take(MAGIC.length)).equals(MAGIC)) throw corrupt('it does not begin as one')
-  const meta = await readMeta(input, corrupt)
-  const sync = Buffer.from(await input.take(SYNC))
-  const unpack = codecOf(String(meta.get('avro.codec') ?? 'null'), path)
-  const { type, schema } = parseSchema(avsc, String(meta.get('avro.schema')), corrupt)
-  if (schema.type !== 'record')
-    throw dataError('TYPE_MISMATCH', `${path} holds ${JSON.stringify(schema.type)}, not records`)
+  const { type, fields, unpack, sync } = await readHeader(input, path, avsc, corrupt).catch(async cause => {
+    await input.close()
+    throw cause
+  })
 
   async function* blocks(): AsyncGenerator<AvroRecord[]> {
     while (await input.more()) {
@@ -55,12 +54,24 @@ export async function openAvro(path: string): Promise<AvroFile> {
       yield records
     }
   }
-  return { fields: schema.fields as unknown as AvroField[], blocks: blocks() }
+  return { fields, blocks: blocks(), close: input.close }
 }
 
 type Avsc = typeof import('avsc')
+type Corrupt = (why: string, cause?: unknown) => SluiceError
 
-function parseSchema(avsc: Avsc, text: string, corrupt: (why: string, cause: unknown) => SluiceError) {
+async function readHeader(input: ByteReader, path: string, avsc: Avsc, corrupt: Corrupt) {
+  if (!(await input.take(MAGIC.length)).equals(MAGIC)) throw corrupt('it does not begin as one')
+  const meta = await readMeta(input, corrupt)
+  const sync = Buffer.from(await input.take(SYNC))
+  const unpack = codecOf(String(meta.get('avro.codec') ?? 'null'), path)
+  const { type, schema } = parseSchema(avsc, String(meta.get('avro.schema')), corrupt)
+  if (schema.type !== 'record')
+    throw dataError('TYPE_MISMATCH', `${path} holds ${JSON.stringify(schema.type)}, not records`)
+  return { type, fields: schema.fields as AvroField[], unpack, sync }
+}
+
+function parseSchema(avsc: Avsc, text: string, corrupt: Corrupt) {
   try {
     const schema = JSON.parse(text) as { type: string; fields?: AvroField[] }
     // Longs beyond 2^53 (nanoseconds) as bigints; avsc alone refuses them.
@@ -76,7 +87,7 @@ function parseSchema(avsc: Avsc, text: string, corrupt: (why: string, cause: unk
       isValid: (value: unknown) => typeof value === 'number' || typeof value === 'bigint',
       compare: (a: number, b: number) => Number(a) - Number(b),
     })
-    const type = avsc.Type.forSchema(schema as never, { registry: { long }, wrapUnions: false })
+    const type = avsc.Type.forSchema(schema as never, { registry: { long }, wrapUnions: true })
     return { type, schema }
   } catch (cause) {
     throw corrupt(`its schema cannot be read: ${messageOf(cause)}`, cause)
@@ -110,7 +121,7 @@ function codecOf(name: string, path: string): (bytes: Buffer) => Buffer {
   })
 }
 
-async function readMeta(input: ByteReader, corrupt: (why: string) => SluiceError): Promise<Map<string, Buffer>> {
+async function readMeta(input: ByteReader, corrupt: Corrupt): Promise<Map<string, Buffer>> {
   const meta = new Map<string, Buffer>()
   for (let count = await input.long(); count !== 0; count = await input.long()) {
     if (count < 0) {
@@ -134,9 +145,10 @@ interface ByteReader {
   long(): Promise<number>
   /** A long that can be a number of bytes. */
   length(): Promise<number>
+  close(): Promise<unknown>
 }
 
-function byteReader(path: string, corrupt: (why: string) => SluiceError): ByteReader {
+function byteReader(path: string, corrupt: Corrupt): ByteReader {
   const chunks = plainBytes(path)
   let held = Buffer.alloc(0)
 
@@ -178,5 +190,5 @@ function byteReader(path: string, corrupt: (why: string) => SluiceError): ByteRe
     return size
   }
 
-  return { more: async () => held.length > 0 || fill(1), take, long, length }
+  return { more: async () => held.length > 0 || fill(1), take, long, length, close: () => chunks.return(undefined) }
 }

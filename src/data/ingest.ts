@@ -61,10 +61,13 @@ export async function ingestInputs(config: DataConfig): Promise<object> {
 
 const LIVE = new Set<string>(['http', 'postgres', 'binance', 'feargreed'])
 
-/** Whether the source may have more rows the next time, so that an ingest that was done has to be done again. */
-export const isLive = ({ source }: DataConfig): boolean => LIVE.has(source.kind)
+/** Whether the source may have more rows the next time. */
+const isLive = ({ source }: DataConfig): boolean => LIVE.has(source.kind)
 
 const isIncremental = (config: DataConfig): boolean => (config.load ? config.load === 'incremental' : isLive(config))
+
+/** Whether equal inputs give equal tables, so that an ingest that was done is not done again. */
+export const isRepeatable = (config: DataConfig): boolean => !isLive(config) && !isIncremental(config)
 
 /** Reads, checks, sorts and saves. Errors: BAD_ROW under `on_bad_row: fail`, EMPTY_INPUT when no row is left, and those of the source and the tables. */
 export async function ingest(config: DataConfig, context: Context): Promise<IngestResult> {

@@ -47,6 +47,8 @@ export async function* scanParquet(
   const { connection, close } = await connect(signal)
   try {
     const { columns, visit } = plan(await storedColumns(connection, path))
+    const expected = rows ? undefined : await rowCount(connection, path)
+    let count = 0
     const where = rows ? ` where file_row_number in (${rows.join(', ')})` : ''
     const result = await connection.stream(
       `select ${columns.map(expression).join(', ')} from ${source(path, rows && 'file_row_number = true')}${where}`,
@@ -57,8 +59,10 @@ export async function* scanParquet(
         columns.map(({ type }, i) => chunkColumn(got, i, type)),
         got.rowCount,
       )
+      count += got.rowCount
       yield
     }
+    if (expected !== undefined && count !== expected) throw new Error(`${count} of its ${expected} rows can be read`)
   } catch (cause) {
     throw unreadable(path, cause, signal)
   } finally {
@@ -104,6 +108,22 @@ async function storedColumns(connection: DuckDBConnection, path: string): Promis
     stored: String(stored),
     type: storedType(String(stored)),
   }))
+}
+
+/** Rows by the footer, which says it for the file, each row group and each column; a damaged one contradicts itself. */
+async function rowCount(connection: DuckDBConnection, path: string): Promise<number> {
+  const ask = async (sql: string) => (await connection.runAndReadAll(sql)).getRows().map(row => row.map(Number))
+  const [[rows, groups]] = await ask(`select num_rows, num_row_groups from parquet_file_metadata(${name(path)})`)
+  const found = await ask(
+    `select any_value(row_group_num_rows), min(num_values), min(row_group_num_rows), max(row_group_num_rows)
+     from parquet_metadata(${name(path)}) group by row_group_id`,
+  )
+  const sum = found.reduce((total, [group]) => total + group, 0)
+  // A column of lists has more values than rows.
+  const agree = found.every(([group, fewest, least, most]) => fewest >= group && least === most)
+  if (sum !== rows || found.length !== groups || !agree)
+    throw new Error(`its footer speaks of ${rows} rows, and its ${found.length} parts hold ${sum}`)
+  return rows
 }
 
 /** Writes a table as Parquet (zstd); a `time` column becomes a millisecond timestamp (UTC), NaN becomes null. */
@@ -213,8 +233,8 @@ async function connect(signal: AbortSignal | undefined, options: Record<string, 
 }
 
 /** A pattern character stands for itself in a set of one. */
-const source = (path: string, option = ''): string =>
-  `read_parquet(${literal(path.replace(/[*?[]/g, '[$&]'))}${option && `, ${option}`})`
+const name = (path: string): string => literal(path.replace(/[*?[]/g, '[$&]'))
+const source = (path: string, option = ''): string => `read_parquet(${name(path)}${option && `, ${option}`})`
 
 const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
 const identifier = (text: string): string => `"${text.replaceAll('"', '""')}"`

@@ -58,10 +58,12 @@ export interface DatasetConfig {
   split: SplitConfig
   preprocess: PreprocessConfig
   seed: number
+  /** Only its rows. */
+  symbol?: string
 }
 
 /** What a dataset is found by. */
-export const datasetInputs = (built: Features, { task, split, preprocess, seed }: DatasetConfig) => ({
+export const datasetInputs = (built: Features, { task, split, preprocess, seed, symbol }: DatasetConfig) => ({
   version: VERSION,
   features: built.digest,
   label: built.label,
@@ -69,6 +71,7 @@ export const datasetInputs = (built: Features, { task, split, preprocess, seed }
   split,
   preprocess,
   ...(built.timed ? {} : { seed }),
+  ...(symbol !== undefined && { symbol }),
 })
 
 /**
@@ -79,7 +82,7 @@ export const datasetInputs = (built: Features, { task, split, preprocess, seed }
 export async function freeze(built: Features, config: DatasetConfig, context: Context): Promise<Dataset> {
   const { preprocess, task } = config
   const source = await readFeatures(built)
-  const { rows, dropped } = labelledRows(built, source, preprocess)
+  const { rows, dropped } = labelledRows(built, source, config)
   const aim = target(takeNumbers(source.label, rows), task, built.words)
   const ends = labelEnds(source.time, source.symbol, built.horizon)
   const times = { time: takeNumbers(source.time, rows), end: takeNumbers(ends, rows) }
@@ -145,24 +148,25 @@ function writeRows(
 function labelledRows(
   built: Features,
   { label, symbol, features }: FeatureRows,
-  { missing }: PreprocessConfig,
+  { preprocess: { missing }, symbol: only }: DatasetConfig,
 ): { rows: Int32Array; dropped: string[] } {
   const ready = built.timed
     ? warm(features, symbol, label.length)
     : Int32Array.from({ length: label.length }, (_, row) => row)
-  const labelled = ready.filter(row => !Number.isNaN(label[row]))
+  const own = only === undefined ? ready : ready.filter(row => symbol?.[row] === only)
+  const labelled = own.filter(row => !Number.isNaN(label[row]))
   const whole =
     missing === 'drop_rows' ? labelled.filter(row => !features.some(values => isMissing(values[row]))) : labelled
   if (whole.length === 0)
     throw dataError(
       'TOO_SHORT',
-      `${label.length} ${built.timed ? 'bars' : 'rows'} leave no row: ${describeShortage(label.length, ready.length, labelled.length, built)}`,
+      `${label.length} ${built.timed ? 'bars' : 'rows'} leave no row: ${describeShortage(label.length, own.length, labelled.length, built)}`,
       { next: labelled.length ? 'preprocess.missing: impute' : 'more bars, shorter windows or a shorter horizon' },
     )
   return {
     rows: whole,
     dropped: [
-      ...(built.timed ? [] : counted(ready.length - labelled.length, 'without a label')),
+      ...(built.timed ? [] : counted(own.length - labelled.length, 'without a label')),
       ...counted(labelled.length - whole.length, 'with a missing value (preprocess.missing: drop_rows)'),
     ],
   }

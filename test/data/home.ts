@@ -73,7 +73,8 @@ export async function examine(config: DataConfig, { signal, now }: Pick<Context,
   const tables: Table[] = []
   for await (const table of gathered.tables()) tables.push(table)
   const table = joinTables(tables)
-  const series = inspectSeries(table, config.timeframe)
+  const series =
+    gathered.layout.time < 0 ? { timeframe: null, gaps: [], warnings: [] } : inspectSeries(table, config.timeframe)
   const counts = countsOf(gathered, series, sourced.warnings())
   return { table, timeframe: series.timeframe, counts, bad: gathered.refused.error(), refused: gathered.refused }
 }

@@ -5,8 +5,8 @@ import { type TypedColumn, typed } from './typed.ts'
 
 /** Errors: those of base/arrow.ts. */
 export const arrow = typed(async path => {
-  const { fields, batches } = await scanArrow(path)
-  return { columns: fields.map(columnOf), batches }
+  const { fields, batches, close } = await scanArrow(path)
+  return { columns: fields.map(columnOf), batches, close }
 })
 
 const KINDS = { instant: KIND.instant, naive: KIND.naive, date: KIND.date }

@@ -7,17 +7,18 @@ import { type Batch, type TypedColumn, typed } from './typed.ts'
 
 /** Errors: those of avro.ts. */
 export const avro = typed(async path => {
-  const { fields, blocks } = await openAvro(path)
+  const { fields, blocks, close } = await openAvro(path)
   const columns = fields.map(columnOf)
   const read = fields.map(({ name, type }) => {
     const convert = converter(type)
-    return (record: AvroRecord) => convert(unwrapped(record[name]))
+    const isUnion = Array.isArray(type)
+    return (record: AvroRecord) => convert(isUnion ? unwrapped(record[name]) : record[name])
   })
   async function* batches(): AsyncGenerator<Batch> {
     for await (const records of blocks)
       yield { rows: records.length, value: (row, column) => read[column](records[row]) }
   }
-  return { columns, batches: batches() }
+  return { columns, batches: batches(), close }
 })
 
 interface Logical {
@@ -30,13 +31,17 @@ interface Logical {
 function logicalOf(type: AvroType): Logical {
   if (typeof type === 'string') return { base: type, scale: 0 }
   if (Array.isArray(type)) {
-    const others = type.filter(option => option !== 'null')
-    return others.length === 1 ? logicalOf(others[0]) : { base: 'union', scale: 0 }
+    const [first, ...others] = type.filter(option => option !== 'null').map(logicalOf)
+    if (first && !others.length) return first
+    return { base: [first, ...others].every(isPlainNumber) ? 'double' : 'union', scale: 0 }
   }
   const { base } = logicalOf(type.type)
   const { logicalType, scale } = type
   return { base, scale: Number(scale ?? 0), ...(logicalType !== undefined && { logical: String(logicalType) }) }
 }
+
+const NUMBERS = /^(int|long|float|double)$/
+const isPlainNumber = (type: Logical | undefined): boolean => !type?.logical && NUMBERS.test(type?.base ?? '')
 
 const TIMES = /^(local-)?timestamp-(millis|micros|nanos)$/
 
@@ -46,8 +51,7 @@ function columnOf({ name, type }: AvroField): TypedColumn {
   const time = TIMES.exec(stored)
   if (time) return { name, type: 'time', kind: time[1] ? KIND.naive : KIND.instant, stored }
   if (stored === 'date') return { name, type: 'time', kind: KIND.date, stored }
-  const isNumber = logical === 'decimal' || /^(int|long|float|double)$/.test(base)
-  return { name, type: isNumber ? 'number' : 'string', stored }
+  return { name, type: logical === 'decimal' || NUMBERS.test(base) ? 'number' : 'string', stored }
 }
 
 const PER_MS: Record<string, bigint> = { millis: 1n, micros: 1_000n, nanos: 1_000_000n }
@@ -70,9 +74,4 @@ function decimal(bytes: Buffer, scale: number): number {
   return Number(`${unscaled}e-${scale}`)
 }
 
-/** avsc names the type where several could be meant: {double: 1.5}. */
-function unwrapped(value: unknown): unknown {
-  if (!isObject(value) || Buffer.isBuffer(value)) return value
-  const keys = Object.keys(value)
-  return keys.length === 1 ? value[keys[0]] : value
-}
+const unwrapped = (value: unknown): unknown => (isObject(value) ? Object.values(value)[0] : value)

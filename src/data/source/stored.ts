@@ -18,6 +18,8 @@ const readStored: FileReader = async function* (path, file, { placer, cells, cap
       path,
       stored.map(({ type }) => COLUMN_TYPES[type]),
     )
+    if (placed.parts.length)
+      throw dataError('TYPE_MISMATCH', `${path} is Parquet, in which a time is one column, not several`)
     rows = emptyRows(placed.layout, capacity)
     const columns = placed.places.flatMap((place, i) =>
       place < 0 ? [] : [typed(stored[place], placed!.layout.columns[i], path)],

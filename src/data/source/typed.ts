@@ -34,6 +34,8 @@ export interface Batch {
 export interface TypedFile {
   columns: TypedColumn[]
   batches: AsyncIterable<Batch>
+  /** Lets go of the file, also of one that was not read to its end. */
+  close?(): Promise<unknown>
 }
 
 /** `types`: the columns need the types that all their values have; else only their names count, where the format has no types. */
@@ -45,29 +47,37 @@ export type Open = (
 /** Errors are those of `open` and of header.ts. */
 export const typed = (open: Open): FileFormat => ({
   async *read(path, file, { config, placer, cells, capacity, signal }) {
-    const { columns, batches } = await open(path, { config, signal, types: placer.open })
-    const placed = placeTyped(placer, columns, path)
-    const add = rowReader(placed, columns, cells, file)
-    let rows = emptyRows(placed.layout, capacity)
-    for await (const batch of batches) {
-      signal.throwIfAborted()
-      for (let at = 0; at < batch.rows; at++) add(rows, batch, at)
-      if (rows.count < BLOCK_ROWS) continue
-      yield rows
-      rows = emptyRows(placed.layout, capacity)
+    const { columns, batches, close } = await open(path, { config, signal, types: placer.open })
+    try {
+      const placed = placeTyped(placer, columns, path)
+      const add = rowReader(placed, columns, cells, file)
+      let rows = emptyRows(placed.layout, capacity)
+      for await (const batch of batches) {
+        signal.throwIfAborted()
+        for (let at = 0; at < batch.rows; at++) add(rows, batch, at)
+        if (rows.count < BLOCK_ROWS) continue
+        yield rows
+        rows = emptyRows(placed.layout, capacity)
+      }
+      if (rows.count) yield rows
+    } finally {
+      await close?.()
     }
-    if (rows.count) yield rows
   },
   async text(path, places, reading) {
-    const { columns, batches } = await open(path, { ...reading, types: false })
+    const { columns, batches, close } = await open(path, { ...reading, types: false })
     const texts: string[] = []
     let before = 0
-    for await (const batch of batches) {
-      for (; texts.length < places.length && places[texts.length].line <= before + batch.rows; ) {
-        const row = places[texts.length].line - before - 1
-        texts.push(batch.text?.(row) ?? columns.map((_, i) => textOf(batch.value(row, i))).join(','))
+    try {
+      for await (const batch of batches) {
+        while (texts.length < places.length && places[texts.length].line <= before + batch.rows) {
+          const row = places[texts.length].line - before - 1
+          texts.push(batch.text?.(row) ?? columns.map((_, i) => textOf(batch.value(row, i))).join(','))
+        }
+        before += batch.rows
       }
-      before += batch.rows
+    } finally {
+      await close?.()
     }
     return texts
   },
