@@ -8,6 +8,7 @@ import type { Config, LoadedConfig } from './config.ts'
 import { type IngestResult, ingest, ingestInputs, isRepeatable } from './data/ingest.ts'
 import { tableFolder, verifyTable } from './data/tables.ts'
 import { build, buildInputs, type Features, planFeatures } from './features/build.ts'
+import { pinTables } from './features/join.ts'
 import { type Dataset, datasetInputs, freeze, partSizes } from './learn/dataset.ts'
 import { expandModels } from './learn/models.ts'
 import { isIntact, type Trained, train } from './learn/train.ts'
@@ -107,7 +108,8 @@ export async function buildStage(
 ): Promise<Features> {
   const manifest = await verifyTable(table, version, context)
   const { features, label, data } = config
-  const wanted = planFeatures(manifest, { features, label, schema: data.schema })
+  const plan = planFeatures(manifest, { features, label, schema: data.schema })
+  const wanted = { ...plan, features: await pinTables(plan.features, context) }
   return step(
     run,
     'build',

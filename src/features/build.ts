@@ -16,9 +16,17 @@ import {
 import { isoTime, parseTimeframe } from '../base/time.ts'
 import { type DataSchema, VALUE_COLUMNS } from '../data/schema.ts'
 import { loadTable, type TableManifest } from '../data/tables.ts'
-import { expandFeatures, type FeatureEntry, type FeatureSpec, makeFeatures, ROW_KINDS } from './catalog.ts'
+import {
+  expandFeatures,
+  type FeatureEntry,
+  type FeatureSpec,
+  joinedColumns,
+  makeFeatures,
+  ROW_KINDS,
+} from './catalog.ts'
 import { computeFeatures } from './compute.ts'
 import type { Feature } from './feature.ts'
+import { joinTables } from './join.ts'
 import { computeLabel, type LabelConfig } from './labels.ts'
 import { computePieces } from './pieces.ts'
 
@@ -102,11 +110,8 @@ export function featuresOn(
     throw dataError('TIMEFRAME', 'the bars have no fixed length, so higher timeframes cannot be built from them', {
       next: 'set data.timeframe',
     })
-  const features = makeFeatures(
-    specs,
-    parseTimeframe(timeframe ?? '1d'),
-    schema.map(({ name }) => name),
-  )
+  const columns = [...schema.map(({ name }) => name), ...joinedColumns(specs)]
+  const features = makeFeatures(specs, parseTimeframe(timeframe ?? '1d'), columns)
   const back = features.find(({ warmup }, i) => warmup > 0 || !ROW_KINDS.includes(specs[i].kind))
   if (back && !isTimed({ schema }))
     throw usageError('NO_ORDER', `${back.name} looks back over rows, and rows without a time have no order`, {
@@ -128,7 +133,8 @@ export function buildInputs(manifest: TableManifest, { features, label, market }
  * (usage): HORIZON where the label looks ahead and rows have no time, or the other way round; NO_ORDER.
  */
 export async function build(manifest: TableManifest, config: FeatureConfig, context: Context): Promise<Features> {
-  const { table } = await loadTable(manifest.table, manifest.version, context)
+  const loaded = await loadTable(manifest.table, manifest.version, context)
+  const table = await joinTables(loaded.table, manifest.timeframe, config.features, context)
   const timed = isTimed(manifest)
   checkLabel(config.label, timed)
   if (config.market) checkFinite(table)

@@ -1,18 +1,19 @@
 // The kinds of features: keys, defaults and the function that makes each. A new kind is a row of KINDS.
 import { z } from 'zod'
 import { messageOf, usageError } from '../base/errors.ts'
+import { isName, NAME_RULE } from '../base/name.ts'
 import { isTimeframe, parseTimeframe, type Timeframe } from '../base/time.ts'
 import * as bars from './bars.ts'
 import { evaluationOrder, warmups } from './compute.ts'
 import { expressionFeature, expressionWarmup, parseExpression } from './expression.ts'
 import { type Feature, passThrough } from './feature.ts'
 import * as series from './indicators.ts'
+import { joinedColumn, type SentimentSpec, sentiment } from './sentiment.ts'
 import { atTimeframe } from './timeframes.ts'
 
 /** One feature: a kind and a single value for each of its keys. Plain JSON. */
-export type FeatureSpec = { kind: string } & Record<string, string | number>
-
-type Scalar = string | number
+type Scalar = string | number | boolean
+export type FeatureSpec = { kind: string } & Record<string, Scalar>
 /** An entry of the config's list: a key with a list of values stands for a feature of each. */
 export type FeatureEntry = { kind: string } & Record<string, Scalar | Scalar[] | undefined>
 
@@ -106,29 +107,72 @@ const KINDS: Record<string, Kind> = {
     }),
     make: (spec: { name: string }) => passThrough(spec.name),
   },
+  sentiment: {
+    schema: z.strictObject({
+      table: z.string().refine(isName, { error: NAME_RULE }),
+      column: fan(name).default('value'),
+      scale: z.number().positive().default(100),
+      lag: z.union([z.literal(0), timeframe]).default('1h'),
+      max_age: timeframe.default('7d'),
+      optional: z.boolean().default(false),
+    }),
+    make: sentiment,
+  },
   expr: {
     schema: z.strictObject({ name: ownName, expr: expression }),
     make: (spec: { name: string; expr: string }) => expressionFeature(spec.name, parseExpression(spec.expr)),
   },
 }
 
+/** Nothing in units of price and nothing of volume, which many series (rates, currencies, indices) do not have. */
+const STATIONARY = [
+  { kind: 'ret', n: [1, 5, 20] },
+  { kind: 'rsi', n: [7, 14] },
+  { kind: 'zscore', n: [20, 50] },
+  { kind: 'stoch' },
+  { kind: 'cci' },
+  { kind: 'adx' },
+  { kind: 'plus_di' },
+  { kind: 'minus_di' },
+  { kind: 'aroon' },
+  { kind: 'realvol', n: [5, 20] },
+  { kind: 'natr' },
+  { kind: 'expr', name: 'bar_return', expr: 'close / open - 1' },
+  { kind: 'expr', name: 'bar_range', expr: 'high / low - 1' },
+]
+
 /** Named lists of entries. */
 const SETS: Record<string, { kind: string; [key: string]: unknown }[]> = {
-  // Nothing in units of price and nothing of volume, which many series (rates, currencies, indices) do not have.
-  stationary_20: [
-    { kind: 'ret', n: [1, 5, 20] },
-    { kind: 'rsi', n: [7, 14] },
-    { kind: 'zscore', n: [20, 50] },
-    { kind: 'stoch' },
-    { kind: 'cci' },
-    { kind: 'adx' },
-    { kind: 'plus_di' },
-    { kind: 'minus_di' },
-    { kind: 'aroon' },
-    { kind: 'realvol', n: [5, 20] },
-    { kind: 'natr' },
-    { kind: 'expr', name: 'bar_return', expr: 'close / open - 1' },
-    { kind: 'expr', name: 'bar_range', expr: 'high / low - 1' },
+  stationary_20: STATIONARY,
+  default: STATIONARY,
+  // TA-Lib's functions that we have, with the parameters that it has by default.
+  talib: [
+    ...['sma', 'ema', 'wma'].map(kind => ({ kind, n: 30 })),
+    { kind: 'bb', n: 5, k: 2 },
+    { kind: 'macd', fast: 12, slow: 26, signal: 9 },
+    { kind: 'rsi', n: 14 },
+    ...['mom', 'roc'].map(kind => ({ kind, n: 10 })),
+    { kind: 'stddev_pop', n: 5 },
+    { kind: 'trange' },
+    ...['atr', 'natr', 'adx', 'plus_di', 'minus_di', 'cci', 'mfi', 'willr', 'aroon'].map(kind => ({ kind, n: 14 })),
+    { kind: 'stoch', k: 5, smooth: 3, d: 3 },
+    { kind: 'stochf', k: 5, d: 3 },
+    { kind: 'obv' },
+  ],
+  // bta-lib's indicators that we have, with the parameters that it has by default.
+  btalib: [
+    ...['sma', 'ema', 'wma'].map(kind => ({ kind, n: 30 })),
+    { kind: 'bb', n: 20, k: 2 },
+    { kind: 'macd', fast: 12, slow: 26, signal: 9 },
+    { kind: 'rsi', n: 14 },
+    { kind: 'mom', n: 10 },
+    { kind: 'roc', n: 12 },
+    { kind: 'stddev_pop', n: 20 },
+    { kind: 'trange' },
+    ...['atr', 'adx', 'plus_di', 'minus_di', 'mfi', 'willr', 'aroon'].map(kind => ({ kind, n: 14 })),
+    { kind: 'cci', n: 20 },
+    { kind: 'stoch', k: 14, smooth: 3, d: 3 },
+    { kind: 'obv' },
   ],
 }
 
@@ -188,6 +232,13 @@ export function makeFeatures(specs: FeatureSpec[], base: Timeframe, columns: str
   })
   return features.map(feature => ({ ...feature, warmup: known.get(feature.name)! }))
 }
+
+/** Columns that stand beside a table's own because features read other tables. */
+export const joinedColumns = (specs: FeatureSpec[]): string[] => [
+  ...new Set(
+    specs.flatMap(spec => (spec.kind === 'sentiment' ? [joinedColumn(spec as unknown as SentimentSpec)] : [])),
+  ),
+]
 
 function makeFeature({ timeframe: higher, ...spec }: FeatureSpec, base: Timeframe): Feature {
   const made = KINDS[spec.kind].make(spec as never)

@@ -176,7 +176,7 @@ function circle(names: string[]) {
 }
 
 function unknownName(feature: string, name: string, all: string[]) {
-  const known = all.filter(other => other !== feature)
+  const known = all.filter(other => other !== feature && !other.startsWith('#'))
   const close = nearest(name, known)
   const hint = close ? `; did you mean ${close}?` : ''
   return usageError('UNKNOWN_COLUMN', `${feature} reads ${name}, which is neither a column nor a feature${hint}`, {

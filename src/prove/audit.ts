@@ -5,6 +5,7 @@ import { numbers, sliceRows, type Table, type Values } from '../base/table.ts'
 import { isoTime } from '../base/time.ts'
 import { loadTable, type TableManifest } from '../data/tables.ts'
 import { computeValues, type FeatureConfig, featuresOn, isTimed } from '../features/build.ts'
+import { joinTables } from '../features/join.ts'
 import { computeLabel } from '../features/labels.ts'
 import { type Dataset, readDataset } from '../learn/dataset.ts'
 import { indices, type Range } from '../learn/split.ts'
@@ -41,7 +42,8 @@ export async function audit(
   seed: number,
   context: Context,
 ): Promise<Check[]> {
-  const { table, manifest } = await loadTable(name, version, context)
+  const { table: loaded, manifest } = await loadTable(name, version, context)
+  const table = await joinTables(loaded, manifest.timeframe, config.features, context)
   const compute = (part: Table): Computed => {
     const features = featuresOn(manifest, config.features)
     return {

@@ -7,6 +7,7 @@ import { readCandles, readColumns, writeTable } from '../data/files.ts'
 import { isCandleColumn } from '../data/schema.ts'
 import { computeValues, featuresOn, wordsOf } from '../features/build.ts'
 import type { FeatureSpec } from '../features/catalog.ts'
+import { joinTables } from '../features/join.ts'
 import { takeValues } from '../learn/columns.ts'
 import { warm } from '../learn/dataset.ts'
 import { type Bundle, openRegistered } from '../registry/bundle.ts'
@@ -59,20 +60,38 @@ function valuesOf(table: Table, { name, categories }: Feature): Values {
 const withFeatures = (bundle: Bundle, input: string, table: Table, missing: string[], context: Context) =>
   bundle.manifest.data.schema === 'candles'
     ? fromCandles(bundle, input, table, missing, context)
-    : fromTable(bundle, input, table, missing)
+    : fromTable(bundle, input, table, missing, context)
 
 /** A table with a column per feature that is computed of its others. */
-function fromTable({ manifest }: Bundle, input: string, table: Table, missing: string[]): Table {
+async function fromTable(
+  { manifest }: Bundle,
+  input: string,
+  table: Table,
+  missing: string[],
+  context: Context,
+): Promise<Table> {
   const wanted = new Set(manifest.input.features.map(({ name }) => name))
   const specs = (manifest.features as FeatureSpec[]).filter(
     ({ kind, name }) => kind !== 'column' || wanted.has(String(name)),
   )
   const passed = specs.find(({ kind, name }) => kind === 'column' && missing.includes(String(name)))
   if (passed) throw dataError('MISSING_COLUMN', `${input} has no column ${passed.name}`)
-  return compute(table, manifest, specs)
+  return compute(table, manifest, specs, context)
 }
 
-function compute(table: Table, { timeframe }: Bundle['manifest'], specs: FeatureSpec[]): Table {
+/** Other tables are read as they are now: what is scored may be younger than the model. */
+async function compute(
+  given: Table,
+  { timeframe }: Bundle['manifest'],
+  specs: FeatureSpec[],
+  context: Context,
+): Promise<Table> {
+  const table = await joinTables(
+    given,
+    timeframe,
+    specs.map(({ version: _, ...spec }) => spec as FeatureSpec),
+    context,
+  )
   const schema = table.columns.map(({ name, type }) => ({ name, type }))
   const features = featuresOn({ schema, timeframe }, specs)
   const values = computeValues(table, { schema }, specs, features)
@@ -113,7 +132,7 @@ async function fromCandles(
       { cause },
     )
   })
-  return compute(candles, manifest, specs)
+  return compute(candles, manifest, specs, context)
 }
 
 /** The answers at their rows, beside what identifies a row. */

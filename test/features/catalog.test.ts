@@ -135,3 +135,20 @@ describe('stationary_20', () => {
     for (const [i, { name }] of features.entries()) expect(b[i], name).toEqual(a[i])
   })
 })
+
+describe('a set', () => {
+  it.each([
+    ['default', 20],
+    ['stationary_20', 20],
+    ['talib', 29],
+    ['btalib', 26],
+  ])('%s has its features, each of which has a value on candles', (name, count) => {
+    const made = makeFeatures(specs([{ kind: 'set', name }]), day, COLUMNS)
+    expect(made).toHaveLength(count)
+    const wave = (base: number) => Float64Array.from({ length: 120 }, (_, i) => base + 5 * Math.sin(i / 3) + i / 10)
+    const prices = { open: wave(100), high: wave(103), low: wave(97), close: wave(101), volume: wave(1000) }
+    const time = Float64Array.from({ length: 120 }, (_, i) => i * 86_400_000)
+    const { columns } = computeFeatures(table({ time, ...prices }), made)
+    expect(columns.map(values => values.at(-1)).filter(value => !Number.isFinite(value))).toEqual([])
+  })
+})
