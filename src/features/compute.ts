@@ -25,9 +25,8 @@ const BLOCK = 4096
 export function computeFeatures(table: Table, features: Feature[], from?: Map<string, Snapshot>): Computed {
   const columns = features.map(() => new Float64Array(table.rows))
   const work = { ...readBy(table, features), rows: table.rows, out: columns }
-  const snapshots = new Map(from)
-  for (const [symbol, rows] of seriesOf(table)) snapshots.set(symbol, computeSeries(work, symbol, rows, features, from))
-  return { columns, snapshots }
+  const made = computeSymbols(work, [...seriesOf(table)], features, from)
+  return { columns, snapshots: new Map([...(from ?? []), ...made.map(one => [one.symbol, one] as const)]) }
 }
 
 /** What the features of a table read and write, whoever computes them. */
@@ -50,24 +49,66 @@ export function readBy(table: Table, features: Feature[]): Pick<Work, 'names' | 
   }
 }
 
-/** The features of one symbol; `rows` null: it has all of them. Gives what they remember. */
-export function computeSeries(
-  { inputs, names, out: columns, rows: all }: Work,
-  symbol: string,
-  rows: Int32Array | null,
+/** Rows of a table that are worked off before the next ones, by all its symbols: what they write lies side by side. */
+const STRETCH = 8192
+
+/** The features of some symbols (rows null: of the only one, which has all). Gives what they remember of each. */
+export function computeSymbols(
+  work: Work,
+  series: [symbol: string, rows: Int32Array | null][],
   features: Feature[],
   from?: Map<string, Snapshot>,
-): Snapshot {
-  const order = evaluationOrder(features, new Set(names))
-  const states = from?.get(symbol)?.states.map(state => state.slice()) ?? order.map(f => new Float64Array(f.size))
-  const length = rows?.length ?? all
-  const out = rows ? features.map(() => new Float64Array(length)) : columns
-  const outputs = new Map(features.map((feature, i) => [feature, out[i]]))
-  const read = new Map<string, Float64Array>(features.map(({ name }, i) => [name, out[i]]))
-  for (const [name, values] of inputs) read.set(name, gather(values, rows))
-  advanceAll(order, states, read, outputs, length)
-  if (rows) for (const [i, values] of out.entries()) scatter(values, rows, columns[i])
-  return { symbol, states }
+): Snapshot[] {
+  const order = evaluationOrder(features, new Set(work.names))
+  const symbols = series.map(([symbol, rows]) => ({
+    symbol,
+    rows,
+    at: 0,
+    states: from?.get(symbol)?.states.map(state => state.slice()) ?? order.map(f => new Float64Array(f.size)),
+  }))
+  for (const { rows, states } of symbols) if (!rows) advanceAll(order, states, ...passed(work, features), work.rows)
+  const scattered = symbols.flatMap(({ rows, ...rest }) => (rows ? [{ rows, ...rest }] : []))
+  const room = roomFor(work, scattered.length ? STRETCH : 0)
+  for (let end = STRETCH; scattered.length && end < work.rows + STRETCH; end += STRETCH)
+    for (const one of scattered) {
+      let to = one.at
+      while (to < one.rows.length && one.rows[to] < end) to++
+      if (to > one.at) computeStretch(work, room, one.rows.subarray(one.at, to), features, order, one.states)
+      one.at = to
+    }
+  return symbols.map(({ symbol, states }) => ({ symbol, states }))
+}
+
+/** Columns that are read, by name, and written, by feature. */
+function passed({ inputs, out }: Pick<Work, 'inputs' | 'out'>, features: Feature[]) {
+  const read = new Map(features.map(({ name }, i) => [name, out[i]]))
+  for (const [name, values] of inputs) read.set(name, values)
+  return [read, new Map(features.map((feature, i) => [feature, out[i]]))] as const
+}
+
+type Room = Pick<Work, 'inputs' | 'out'>
+
+/** Where the rows of one symbol lie side by side: the same memory for every stretch. */
+const roomFor = ({ inputs, out }: Room, rows: number): Room => ({
+  inputs: new Map([...inputs.keys()].map(name => [name, new Float64Array(rows)])),
+  out: out.map(() => new Float64Array(rows)),
+})
+
+function computeStretch(
+  { inputs, out }: Room,
+  room: Room,
+  rows: Int32Array,
+  features: Feature[],
+  order: Feature[],
+  states: Float64Array[],
+): void {
+  const own = {
+    inputs: new Map([...room.inputs].map(([name, values]) => [name, values.subarray(0, rows.length)])),
+    out: room.out.map(values => values.subarray(0, rows.length)),
+  }
+  for (const [name, values] of own.inputs) gather(inputs.get(name)!, rows, values)
+  advanceAll(order, states, ...passed(own, features), rows.length)
+  for (const [i, values] of own.out.entries()) scatter(values, rows, out[i])
 }
 
 /** A feature and its parts as one without parts. */
@@ -129,11 +170,8 @@ export function seriesOf(table: Table): Map<string, Int32Array | null> {
   return symbols.size === 1 ? new Map([[[...symbols.keys()][0], null]]) : symbols
 }
 
-function gather(values: Float64Array, rows: Int32Array | null): Float64Array {
-  if (!rows) return values
-  const taken = new Float64Array(rows.length)
-  for (let i = 0; i < rows.length; i++) taken[i] = values[rows[i]]
-  return taken
+function gather(values: Float64Array, rows: Int32Array, into: Float64Array): void {
+  for (let i = 0; i < rows.length; i++) into[i] = values[rows[i]]
 }
 
 function scatter(values: Float64Array, rows: Int32Array, out: Float64Array): void {

@@ -2,12 +2,11 @@
 import { parentPort } from 'node:worker_threads'
 import { parseTimeframe } from '../base/time.ts'
 import { makeFeatures } from './catalog.ts'
-import { computeSeries } from './compute.ts'
+import { computeSymbols } from './compute.ts'
 import type { Order } from './parallel.ts'
 
 parentPort!.on('message', ({ recipe, series, from, ...work }: Order) => {
   const { specs, timeframe, names } = recipe
   const features = makeFeatures(specs, parseTimeframe(timeframe), names)
-  const snapshots = series.map(([symbol, rows]) => computeSeries({ ...work, names }, symbol, rows, features, from))
-  parentPort!.postMessage(snapshots)
+  parentPort!.postMessage(computeSymbols({ ...work, names }, series, features, from))
 })
