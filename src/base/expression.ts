@@ -1,27 +1,26 @@
-// A feature written as a formula, such as "close / sma_20 - 1": parsed (Pratt 1973), never evaluated as code.
-import { usageError } from '../base/errors.ts'
-import { nearest } from '../base/nearest.ts'
-import { type Feature, gapAwareFeature } from './feature.ts'
+// A formula over columns, such as "close / sma_20 - 1" or "high >= low": parsed (Pratt 1973), never evaluated as code.
+import { usageError } from './errors.ts'
+import { nearest } from './nearest.ts'
 import { OPERATIONS } from './operations.ts'
-import { lag, lagSize } from './window.ts'
 
 const LONGEST = 2000
 /** Far above what a person writes, far below what the stack holds. */
 const DEEPEST = 64
 const LONGEST_LAG = 100_000
 
-type Node =
+/** `column` is a place in `reads`, `lag` one in `lags`. */
+export type Node =
   | { kind: 'number'; value: number }
   | { kind: 'read'; column: number }
-  | { kind: 'lag'; of: Node; n: number; at: number }
+  | { kind: 'lag'; of: Node; lag: number }
   | { kind: 'apply'; operation: string; to: Node[] }
 
 export interface Expression {
   root: Node
   /** Names read, each once, in order of appearance. */
   reads: string[]
-  /** Numbers that the lags remember. */
-  size: number
+  /** How many rows each lag looks back, in order of appearance. */
+  lags: number[]
 }
 
 interface Token {
@@ -37,7 +36,7 @@ interface Cursor {
   next: number
   depth: number
   reads: string[]
-  size: number
+  lags: number[]
 }
 
 /** How tightly an operator between two operands binds; of equals the left one goes first. */
@@ -62,47 +61,32 @@ const WORDS = new Set(['and', 'or', 'not'])
 
 /**
  * Parses a formula of numbers, names, `+ - * /`, comparisons (1 or 0), `and or not`, `lag(x, n)` and the functions of
- * `operations.ts`. A name is a column or a feature; one with other characters than letters, digits, `_ . @` stands in backquotes.
+ * `operations.ts`. A name is a column, or for a feature another feature; one with other characters than letters, digits, `_ . @` stands in backquotes.
  * Errors (usage, EXPRESSION): where it stops making sense and what was expected there.
  */
 export function parseExpression(text: string): Expression {
   if (text.length > LONGEST)
     throw usageError('EXPRESSION', `the expression has ${text.length} characters, at most ${LONGEST} are read`)
-  const cursor: Cursor = { text, tokens: tokenize(text), next: 0, depth: 0, reads: [], size: 0 }
+  const cursor: Cursor = { text, tokens: tokenize(text), next: 0, depth: 0, reads: [], lags: [] }
   const root = parse(cursor, 0)
   const rest = peek(cursor)
   if (rest.kind !== 'end') throw unexpected(cursor, rest, 'an operator or the end')
-  return { root, reads: cursor.reads, size: cursor.size }
+  return { root, reads: cursor.reads, lags: cursor.lags }
 }
 
-/** The feature that an expression defines. A missing operand or a result that is no finite number gives NaN. */
-export function expressionFeature(name: string, { root, reads, size }: Expression): Feature {
-  const shape = { name, reads, warmup: expressionWarmup({ root, reads, size }, () => 0), size }
-  return gapAwareFeature(shape, (state, columns, out) => out.set(evaluate(root, state, columns, out.length)))
-}
+/** Writes the values of lag number `k` of an expression: those of `of`, some rows earlier. */
+export type Lagged = (k: number, of: Float64Array, out: Float64Array) => void
 
-/** Rows before the first value, where `of` tells those of each name. */
-export function expressionWarmup({ root, reads }: Expression, of: (name: string) => number): number {
-  const rows = (node: Node): number => {
-    if (node.kind === 'number') return 0
-    if (node.kind === 'read') return of(reads[node.column])
-    if (node.kind === 'lag') return node.n + rows(node.of)
-    const inner = node.to.map(rows)
-    return node.operation === 'if' ? Math.max(inner[0], Math.min(inner[1], inner[2])) : Math.max(...inner)
-  }
-  return rows(root)
-}
-
-function evaluate(node: Node, state: Float64Array, columns: Float64Array[], rows: number): Float64Array {
+/** A block of rows at once, from the columns of `reads`. A missing operand or a result that is no finite number gives NaN. */
+export function evaluate(node: Node, columns: Float64Array[], rows: number, lagged: Lagged): Float64Array {
   if (node.kind === 'read') return columns[node.column]
   const out = new Float64Array(rows)
   if (node.kind === 'number') return out.fill(node.value)
   if (node.kind === 'lag') {
-    const memory = state.subarray(node.at, node.at + lagSize(node.n))
-    lag(memory, node.n, evaluate(node.of, state, columns, rows), out)
+    lagged(node.lag, evaluate(node.of, columns, rows, lagged), out)
     return out
   }
-  const operands = node.to.map(inner => evaluate(inner, state, columns, rows))
+  const operands = node.to.map(inner => evaluate(inner, columns, rows, lagged))
   OPERATIONS[node.operation].run(operands, out)
   for (let i = 0; i < rows; i++) out[i] += 0 * out[i] // infinities become NaN
   return out
@@ -172,9 +156,7 @@ function parseLag(cursor: Cursor, of: Node): Node {
   if (count.kind !== 'number' || !Number.isInteger(n) || n < 1 || n > LONGEST_LAG)
     throw unexpected(cursor, count, `a whole number of rows from 1 to ${LONGEST_LAG}`)
   expect(cursor, ')')
-  const at = cursor.size
-  cursor.size += lagSize(n)
-  return { kind: 'lag', of, n, at }
+  return { kind: 'lag', of, lag: cursor.lags.push(n) - 1 }
 }
 
 /** Operations that are written as a call, with their number of operands. */
