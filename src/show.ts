@@ -2,6 +2,7 @@
 import type { Row } from './base/database.ts'
 import { isoTime } from './base/time.ts'
 import type { IngestResult } from './data/ingest.ts'
+import { brokenText } from './data/quarantine.ts'
 import type { RunResult } from './pipeline.ts'
 import type { Check } from './prove/audit.ts'
 import type { Figures } from './prove/metrics.ts'
@@ -53,6 +54,7 @@ export function ingested({
   to,
   timeframe,
   reasons,
+  broken,
   quarantine,
   created,
 }: IngestResult): string {
@@ -60,6 +62,7 @@ export function ingested({
     `${name}@${version}${created ? '' : ' (unchanged)'}: ${accepted} bars of ${timeframe ?? 'no fixed length'}, ${from} to ${to}`,
     `read ${read} = accepted ${accepted} + rejected ${rejected} + duplicates ${duplicates}`,
     ...Object.entries(reasons).map(([code, n]) => `  ${code}: ${n}`),
+    ...(broken.length ? [`rejected: ${brokenText(broken)}`] : []),
     ...(quarantine ? [`rejected rows are in ${quarantine}`] : []),
   ].join('\n')
 }

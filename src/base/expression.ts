@@ -77,13 +77,13 @@ export function parseExpression(text: string): Expression {
 /** Writes the values of lag number `k` of an expression: those of `of`, some rows earlier. */
 export type Lagged = (k: number, of: Float64Array, out: Float64Array) => void
 
-/** A block of rows at once, from the columns of `reads`. A missing operand or a result that is no finite number gives NaN. */
-export function evaluate(node: Node, columns: Float64Array[], rows: number, lagged: Lagged): Float64Array {
+/** A block of rows at once, from the columns of `reads`. A missing operand or a result that is no finite number gives NaN. Without lags no `lagged` is needed. */
+export function evaluate(node: Node, columns: Float64Array[], rows: number, lagged?: Lagged): Float64Array {
   if (node.kind === 'read') return columns[node.column]
   const out = new Float64Array(rows)
   if (node.kind === 'number') return out.fill(node.value)
   if (node.kind === 'lag') {
-    lagged(node.lag, evaluate(node.of, columns, rows, lagged), out)
+    lagged!(node.lag, evaluate(node.of, columns, rows, lagged), out)
     return out
   }
   const operands = node.to.map(inner => evaluate(inner, columns, rows, lagged))

@@ -8,7 +8,7 @@ import type { Table } from '../base/table.ts'
 import { isoTime } from '../base/time.ts'
 import type { Gap } from './gaps.ts'
 import { type Gathered, gather } from './gather.ts'
-import { type Broken, hint } from './quarantine.ts'
+import { type Broken, brokenText, hint } from './quarantine.ts'
 import type { Source, Warning } from './rows.ts'
 import type { DataConfig } from './schema.ts'
 import { type SeriesReport, seriesInspector } from './series.ts'
@@ -34,7 +34,7 @@ export interface IngestResult {
   gap_list: { symbol?: string; start: string; end: string; bars: number }[]
   /** Rows (for GAP: gaps) for each reason code, those of warnings included. */
   reasons: Record<string, number>
-  /** The rejected rows by column and code, with where the first ones stand. */
+  /** The rejected rows by column or rule and code, with where the first ones stand. */
   broken: Broken[]
   /** Path of the CSV with the rejected rows. */
   quarantine: string | null
@@ -77,7 +77,7 @@ export async function ingest(config: DataConfig, context: Context): Promise<Inge
   })
   const scratch = temporaryName(tableFolder(home, config.table, 'spill'))
   try {
-    const gathered = await gather(source, { scratch, signal })
+    const gathered = await gather(source, { scratch, signal, rules: rulesOf(config) })
     if (!gathered && current) return unchanged(config, current)
     if (!gathered) throw dataError('EMPTY_INPUT', 'the source has no rows')
     if (current) checkSchema(gathered, current)
@@ -86,6 +86,11 @@ export async function ingest(config: DataConfig, context: Context): Promise<Inge
     rmSync(scratch, { recursive: true, force: true })
   }
 }
+
+const rulesOf = ({ schema, rules }: DataConfig): string[] => [
+  ...(schema === 'candles' ? [] : (schema.rules ?? [])),
+  ...rules,
+]
 
 async function save(
   gathered: Gathered,
@@ -126,6 +131,8 @@ async function save(
     partition_rows: config.partition_rows,
   }
   const saved = await saveTable(rows, remarks, context)
+  if (report!.rejected)
+    context.log.warn(`${config.table}: ${report!.rejected} rows are set aside: ${brokenText(report!.broken)}`)
   for (const { message } of report!.warnings) context.log.warn(`${config.table}: ${message}`)
   return resultOf(config.table, saved, report!)
 }
@@ -196,11 +203,10 @@ export function countsOf(
   }
 }
 
-function nothingLeft({ read, reasons, quarantine }: Report): SluiceError {
-  const list = Object.entries(reasons).map(([code, count]) => `${count} ${code}`)
-  return dataError('EMPTY_INPUT', `none of the ${read} rows can be taken: ${list.join(', ')}; see ${quarantine}`, {
+function nothingLeft({ read, reasons, broken, quarantine }: Report): SluiceError {
+  return dataError('EMPTY_INPUT', `none of the ${read} rows can be taken: ${brokenText(broken)}; see ${quarantine}`, {
     next: hint(reasons),
-    detail: { read, reasons, quarantine },
+    detail: { read, reasons, broken, quarantine },
   })
 }
 

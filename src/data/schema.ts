@@ -1,5 +1,7 @@
 // The `data` section of the config, and the words of the candle contract. Light: nothing here opens a file.
 import { z } from 'zod'
+import { messageOf } from '../base/errors.ts'
+import { parseExpression } from '../base/expression.ts'
 import { isName, NAME_RULE } from '../base/name.ts'
 import { isTimeframe } from '../base/time.ts'
 
@@ -62,6 +64,16 @@ const columns = z
   .catchall(columnName.nullable())
 export type ColumnNames = z.infer<typeof columns>
 
+/** A formula that is true of every row, such as `high >= low`. */
+const rule = z.string().superRefine((text, context) => {
+  const refuse = (message: string) => context.addIssue({ code: 'custom', message })
+  try {
+    if (parseExpression(text).lags.length) refuse('a rule is of one row, so it has no lag')
+  } catch (error) {
+    refuse(messageOf(error))
+  }
+})
+
 /** A bound or an allowed value: a number, a word, or for times an ISO date. */
 const bound = z.union([z.number(), z.string()])
 
@@ -100,9 +112,10 @@ const tableSchema = z.strictObject({
     .min(1)
     .optional()
     .describe('columns of which no two rows have the same values; default: time and symbol where there are such'),
+  rules: z.array(rule).optional().describe('formulas over columns that are true of every row'),
 })
 
-/** `candles`, or a table of columns: `table`, a list of them, or `{columns, key}`. */
+/** `candles`, or a table of columns: `table`, a list of them, or `{columns, key, rules}`. */
 const dataSchema = z
   .union([z.enum(['candles', 'table']), z.array(columnRule).min(1), tableSchema])
   .transform((schema): 'candles' | z.output<typeof tableSchema> =>
@@ -201,6 +214,7 @@ export const dataConfig = z.strictObject({
   source: sourceConfig,
   timeframe: timeframe.optional().describe('length of a bar; default: the most frequent step'),
   on_bad_row: z.enum(['quarantine', 'fail']).default('quarantine'),
+  rules: z.array(rule).default([]).describe('formulas over columns that are true of every row, of candles too'),
   load: z
     .enum(['full', 'incremental'])
     .optional()

@@ -11,6 +11,7 @@ describe('the data section', () => {
       schema: 'candles',
       on_bad_row: 'quarantine',
       partition_rows: 1_000_000,
+      rules: [],
       source: {
         kind: 'file',
         path: 'x.csv',
