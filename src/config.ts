@@ -102,7 +102,7 @@ export function loadConfig(path: string, overrides: string[] = []): LoadedConfig
       ),
     )
   const { data } = config
-  if (data.source.kind === 'file') data.source.keep = keptColumns(data.source.keep, config)
+  if ('keep' in data.source) data.source.keep = keptColumns(data.source.keep, config)
   return { config: { ...config, data: { ...data, table: data.table ?? config.name } }, file }
 }
 

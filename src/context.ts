@@ -35,6 +35,7 @@ export function openContext({ home, env, signal, quiet }: Surroundings): Context
     log,
     signal,
     engine,
+    env,
     now: Date.now,
     async close() {
       await engine.close()

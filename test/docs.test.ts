@@ -65,7 +65,7 @@ const schemaKeys = (schema: z.ZodType) => propertiesOf(z.toJSONSchema(schema, { 
 function smallestConfigs(): Record<string, unknown>[] {
   const folder = temporaryFolder()
   put(folder, 'prices.csv', 'time,close\n')
-  const sources = ['{ kind: file, path: prices.csv }', '{ kind: simulated, bars: 500 }']
+  const sources = ['{ kind: file, path: prices.csv }', '{ kind: simulated, bars: 500 }', '{ kind: postgres, table: x }']
   return sources.map((source, i) => {
     const schema = i ? 'candles' : '[{ name: a }]'
     const text = `data: { source: ${source}, schema: ${schema} }\nlabel: { kind: touch, horizon: 5, threshold: 0.01 }\n`

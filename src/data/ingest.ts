@@ -66,10 +66,10 @@ const isIncremental = ({ load, source }: DataConfig): boolean =>
 
 /** Reads, checks, sorts and saves. Errors: BAD_ROW under `on_bad_row: fail`, EMPTY_INPUT when no row is left, and those of the source and the tables. */
 export async function ingest(config: DataConfig, context: Context): Promise<IngestResult> {
-  const { home, signal, now, log } = context
+  const { home, signal, now, log, env } = context
   const current = isIncremental(config) ? await currentTable(config.table, context) : undefined
   const source = openSource(config.source, config.schema, {
-    ...{ signal, now, log },
+    ...{ signal, now, log, env },
     timeframe: config.timeframe,
     downloads: join(home, 'cache', 'downloads'),
     watermark: current?.watermark,
@@ -83,6 +83,7 @@ export async function ingest(config: DataConfig, context: Context): Promise<Inge
     if (current) checkSchema(gathered, current)
     return await save(gathered, source, current, config, context)
   } finally {
+    await source.close?.()
     rmSync(scratch, { recursive: true, force: true })
   }
 }

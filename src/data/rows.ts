@@ -60,6 +60,8 @@ export interface Source {
   files(): Promise<SourceFile[]>
   /** The text of rows as the source wrote them, for the quarantine; places ascend. */
   text(places: Place[]): Promise<string[]>
+  /** Lets go of what it holds, such as a connection; called once, whatever happened. */
+  close?(): Promise<void>
 }
 
 export interface SourceContext extends Pick<Context, 'signal' | 'now'> {
@@ -68,6 +70,8 @@ export interface SourceContext extends Pick<Context, 'signal' | 'now'> {
   /** Where the home keeps what is being downloaded. */
   downloads?: string
   log?: Context['log']
+  /** Variables of the environment. */
+  env?: Context['env']
   /** Newest time of each symbol ('' without symbols) that the table has, for a source that can go on from there; none for a full load. */
   watermark?: Record<string, number>
   /** SHA-256 of the files that the table was made from, for an incremental load of files. */

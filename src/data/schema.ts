@@ -140,6 +140,21 @@ const isZone = (zone: string): boolean => {
   }
 }
 
+const zoneName = z.string().refine(isZone, 'a time zone such as America/New_York')
+
+const keptNames = z
+  .array(
+    z
+      .string()
+      .regex(/^[^#]/, 'a name begins with another sign than #')
+      .refine(name => !isCandleColumn(name), 'a candle has that column already'),
+  )
+  .refine(names => new Set(names).size === names.length, 'a column is named twice')
+  .default([])
+  .describe(
+    'further columns of numbers; a value may be missing. What a `column` feature or label names is kept by itself',
+  )
+
 export const fileSource = z
   .strictObject({
     kind: z.literal('file'),
@@ -152,24 +167,9 @@ export const fileSource = z
       .describe('read in this order, as if they were one file'),
     format: z.enum(['csv', 'parquet']).optional().describe('default: by the name of the file'),
     columns: columns.default({}).describe('ours to theirs; a column that has a common name needs no entry'),
-    keep: z
-      .array(
-        z
-          .string()
-          .regex(/^[^#]/, 'a name begins with another sign than #')
-          .refine(name => !isCandleColumn(name), 'a candle has that column already'),
-      )
-      .refine(names => new Set(names).size === names.length, 'a column is named twice')
-      .default([])
-      .describe(
-        'further columns of numbers; a value may be missing. What a `column` feature or label names is kept by itself',
-      ),
+    keep: keptNames,
     unit: z.enum(['auto', 's', 'ms', 'us', 'ns']).default('auto').describe('of times written as numbers'),
-    zone: z
-      .string()
-      .refine(isZone, 'a time zone such as America/New_York')
-      .optional()
-      .describe('of times without an offset; default UTC'),
+    zone: zoneName.optional().describe('of times without an offset; default UTC'),
     header: z
       .union([z.boolean(), z.array(columnName).min(1)])
       .default(true)
@@ -206,7 +206,44 @@ const simulatedSource = z.strictObject({
     .describe('0: no skill is possible; 1: the price only returns to its trend'),
 })
 
-export const sourceConfig = z.discriminatedUnion('kind', [fileSource, simulatedSource])
+const postgresSource = z
+  .strictObject({
+    kind: z.literal('postgres'),
+    url: z
+      .string()
+      .regex(/^postgres(ql)?:\/\//, 'begins with postgres://')
+      .refine(url => !/^\w+:\/\/[^/@]*:[^/@]*@|[?&]password=/.test(url), 'no password here: url_env, or PGPASSWORD')
+      .optional()
+      .describe('of the server, without a password, which is that of PGPASSWORD'),
+    url_env: z
+      .string()
+      .regex(/^\w+$/, 'the name of a variable')
+      .default('DATABASE_URL')
+      .describe('the variable that holds the URL where url does not say it'),
+    table: z.string().min(1).optional().describe('or schema.table; or a query'),
+    query: z.string().min(1).optional().describe('a select'),
+    columns: columns.default({}).describe('ours to theirs'),
+    keep: keptNames,
+    cursor: columnName
+      .optional()
+      .describe(
+        'their column that is at least the newest time of the table in rows that are new; default: that of time',
+      ),
+    overlap: timeframe
+      .optional()
+      .describe('how much that is known is read again, for rows that came late or were revised'),
+    batch: z.int().min(1).max(1_000_000).default(10_000).describe('rows fetched at once'),
+    timeout: z.number().positive().max(86_400).default(300).describe('most seconds of one statement'),
+    ssl: z.enum(['off', 'on', 'unverified']).optional().describe("default: as the URL's sslmode says"),
+    unit: z.enum(['auto', 's', 'ms', 'us', 'ns']).default('auto').describe('of times that are numbers'),
+    zone: zoneName.optional().describe('of times without a zone; default UTC'),
+  })
+  .refine(({ table, query }) => (table === undefined) !== (query === undefined), {
+    message: 'give table or query, one of them',
+    path: ['table'],
+  })
+
+export const sourceConfig = z.discriminatedUnion('kind', [fileSource, simulatedSource, postgresSource])
 
 export const dataConfig = z.strictObject({
   table: nameSchema.optional().describe('default: the name of the config'),
@@ -227,4 +264,5 @@ export const dataConfig = z.strictObject({
 export type DataConfig = z.output<typeof dataConfig> & { table: string }
 export type SourceConfig = z.output<typeof sourceConfig>
 export type FileSource = z.output<typeof fileSource>
+export type PostgresSource = z.output<typeof postgresSource>
 export type SimulatedSource = z.output<typeof simulatedSource>
