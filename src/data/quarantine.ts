@@ -4,7 +4,7 @@ import { sha256, writeAtomic } from '../base/blobs.ts'
 import { dataError, type SluiceError } from '../base/errors.ts'
 import { parseExpression } from '../base/expression.ts'
 import { isoTime } from '../base/time.ts'
-import { csvCell } from './csv.ts'
+import { csvCell, fieldText, scanCsv } from './csv.ts'
 import { faultOf, type Place, placeOf, type Rows, type Source } from './rows.ts'
 import { VALUE_COLUMNS } from './schema.ts'
 
@@ -175,6 +175,40 @@ function cellOf({ layout, values, said, culprit }: Rows, row: number, name: stri
 
 /** The farthest instant from 1970 that a date can be (ECMAScript). */
 const LAST_INSTANT = 8.64e15
+/** A refused row as the quarantine has it. */
+export interface RefusedRow {
+  file: string
+  line: number
+  code: string
+  /** The column or the rule that it broke. */
+  column: string | null
+  row: string
+}
+
+/** Reads what `write` wrote: the first rows, and of all how many for each code. */
+export async function readQuarantine(
+  path: string,
+  limit: number,
+  signal: AbortSignal,
+): Promise<{ rows: number; reasons: Record<string, number>; refused: RefusedRow[] }> {
+  const reasons: Record<string, number> = {}
+  const refused: RefusedRow[] = []
+  let rows = -1 // the header
+  for await (const _ of scanCsv(
+    path,
+    ',',
+    record => {
+      if (++rows === 0) return
+      const [file, line, code, column, row] = Array.from({ length: record.fields }, (_, i) => fieldText(record, i))
+      reasons[code] = (reasons[code] ?? 0) + 1
+      if (refused.length < limit) refused.push({ file, line: Number(line), code, column: column || null, row })
+    },
+    signal,
+  ))
+    signal.throwIfAborted()
+  return { rows, reasons, refused }
+}
+
 /** What to change when one kind of fault is behind most refused rows. */
 export function hint(reasons: Record<string, number>): string | undefined {
   const [[worst] = []] = Object.entries(reasons).sort((a, b) => b[1] - a[1])
