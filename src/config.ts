@@ -155,18 +155,19 @@ function keptColumns(keep: string[], { features, label }: Parsed): string[] {
   return [...new Set([...keep, ...named.filter(name => !isCandleColumn(name))])]
 }
 
-/** Makes source paths absolute; gives those that do not exist. */
+/** Makes paths absolute; gives those that do not exist. */
 function resolvePaths(config: Parsed, folder: string): { keys: string[]; value: string }[] {
-  const { source } = config.data
-  if (source.kind !== 'file') return []
+  const { source, adjust } = config.data
   const missing: { keys: string[]; value: string }[] = []
   const absolute = (value: string, ...keys: string[]) => {
     const path = resolve(folder, value)
-    if (!existsSync(path)) missing.push({ keys: ['data', 'source', ...keys], value })
+    if (!existsSync(path)) missing.push({ keys: ['data', ...keys], value })
     return path
   }
-  if (source.path) source.path = absolute(source.path, 'path')
-  source.paths = source.paths?.map((path, i) => absolute(path, 'paths', String(i)))
+  if (adjust.factors) adjust.factors = absolute(adjust.factors, 'adjust', 'factors')
+  if (source.kind !== 'file') return missing
+  if (source.path) source.path = absolute(source.path, 'source', 'path')
+  source.paths = source.paths?.map((path, i) => absolute(path, 'source', 'paths', String(i)))
   return missing
 }
 

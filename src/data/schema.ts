@@ -245,6 +245,22 @@ const postgresSource = z
 
 export const sourceConfig = z.discriminatedUnion('kind', [fileSource, simulatedSource, postgresSource])
 
+const adjustment = z.strictObject({
+  factors: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('a factor file, or a folder with one for each symbol; none: prices are as they come'),
+  symbol: z.string().min(1).optional().describe('whose file of the folder, where rows have no symbol'),
+  report_jumps: z
+    .number()
+    .positive()
+    .nullable()
+    .default(0.25)
+    .describe('closes that move by more than this fraction are reported; null: none'),
+})
+export type Adjustment = z.output<typeof adjustment>
+
 export const dataConfig = z.strictObject({
   table: nameSchema.optional().describe('default: the name of the config'),
   schema: dataSchema.default('candles').describe('candles, table, or the columns of a table'),
@@ -252,6 +268,7 @@ export const dataConfig = z.strictObject({
   timeframe: timeframe.optional().describe('length of a bar; default: the most frequent step'),
   on_bad_row: z.enum(['quarantine', 'fail']).default('quarantine'),
   rules: z.array(rule).default([]).describe('formulas over columns that are true of every row, of candles too'),
+  adjust: adjustment.prefault({}).describe('of candles, for splits and dividends'),
   load: z
     .enum(['full', 'incremental'])
     .optional()

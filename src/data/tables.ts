@@ -74,7 +74,12 @@ export interface TableManifest {
   partitions: Partition[]
   /** Rows that later ones with the same key replaced in this table, oldest first; the rows of each file have one time at which they were replaced. */
   revisions: Partition[]
-  source: { kind: string; files: SourceFile[] }
+  source: {
+    kind: string
+    files: SourceFile[]
+    /** By which prices were adjusted. */
+    factors?: SourceFile[]
+  }
   /** What the ingest found: counts, reasons, gaps, warnings. */
   report: unknown
 }
