@@ -86,6 +86,11 @@ function buildProgram(): Command {
     wholeNumber,
     20,
   )
+  const dvc = (made: Command) =>
+    made
+      .requiredOption('--out <dir>', 'where the pointer is written')
+      .option('--remote <dir>', 'a folder that is a DVC remote: what the pointer names is put there')
+  dvc(about('dvc', 'a .dvc pointer to a version of a table', 'trackData'))
   about('verify', 'files and manifests of a table, or of all, against their digests', 'verifyData')
   add(program, 'audit', 'look-ahead and leak audits', 'audit', { config: true })
 
@@ -124,6 +129,11 @@ function buildProgram(): Command {
   add(models, 'rollback', 'moves an alias back to where it was', 'rollbackModel')
     .argument('<name>')
     .option('--alias <alias>', 'which', 'champion')
+  dvc(
+    add(models, 'dvc', 'a .dvc pointer to the bundle of a version', 'trackModel')
+      .argument('<model>')
+      .option('-c, --config <file>', 'a config that lists trusted keys'),
+  )
   add(models, 'verify', 'signature and digests of a version', 'verifyModel')
     .argument('<model>')
     .option('-c, --config <file>', 'a config that lists trusted keys')

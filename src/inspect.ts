@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { Context } from './base/context.ts'
 import { EXIT, usageError } from './base/errors.ts'
 import { isoTime } from './base/time.ts'
-import { type Act, inHome, type Options } from './command.ts'
+import { type Act, inHome, type Options, trackFolder } from './command.ts'
 import { loadConfig } from './config.ts'
 import type { IngestResult } from './data/ingest.ts'
 import type { TableManifest } from './data/tables.ts'
@@ -127,4 +127,13 @@ export const verifyData: Act = (options, caller) =>
     const found = await inspectTables(namedTable(options) ?? {}, context)
     const ok = !found.problems.length
     return { json: { ok, ...found }, text: show.verified(found), ...(!ok && { exit: EXIT.data }) }
+  })
+
+export const trackData: Act = (options, caller) =>
+  inHome(options, caller, async context => {
+    const { name, version } = requireTable(options)
+    const { tableFolder, verifyTable } = await import('./data/tables.ts')
+    const manifest = await verifyTable(name, version, context)
+    const found = await trackFolder(tableFolder(context.home, name, String(manifest.version)), name, options)
+    return { json: { table: name, version: manifest.version, ...found.json }, text: found.text }
   })

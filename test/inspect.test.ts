@@ -1,14 +1,12 @@
 // The commands about tables, as the command line calls them.
-import { rmSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import type { Act, Options } from '../src/command.ts'
 import { ingest } from '../src/commands.ts'
-import { diffData, listTables, profileData, showQuarantine, verifyData } from '../src/inspect.ts'
+import { diffData, listTables, profileData, showQuarantine, trackData, verifyData } from '../src/inspect.ts'
 import { cleanCsv, cleanLine } from './data/home.ts'
 import { put, temporaryFolder } from './temporary.ts'
-
-const caller = { env: {}, signal: new AbortController().signal }
 
 /** A folder with a config whose source is what `source` was last given. */
 function project(data = '{ source: { kind: file, path: x.csv } }') {
@@ -16,6 +14,7 @@ function project(data = '{ source: { kind: file, path: x.csv } }') {
   const config = put(folder, 'prices.yaml', `data: ${data}\nlabel: { kind: touch, horizon: 5, threshold: 0.01 }\n`)
   const act = async (command: Act, more: Partial<Options> = {}) => {
     const home = join(folder, '.sluice')
+    const caller = { env: {}, signal: new AbortController().signal }
     const { json, ...answer } = await command({ home, set: [], quiet: true, limit: 20, ...more } as Options, caller)
     return { ...answer, json: json as Record<string, never> & { [key: string]: unknown } }
   }
@@ -99,6 +98,18 @@ describe('sluice data', () => {
     const { json, text } = await act(showQuarantine, { table: 'prices' })
     expect(json).toMatchObject({ refused: [{ line: 3, code: 'ABOVE_MAXIMUM', column: 'a', row: null }] })
     expect(text).not.toContain('@x')
+  })
+
+  it('dvc points to a version, verified before', async () => {
+    const { act, folder, ingest } = project()
+    await ingest(cleanCsv(5))
+    const options = { table: 'prices', out: join(folder, 'data'), remote: join(folder, 'remote') }
+    const { json } = await act(trackData, options)
+    expect(json).toMatchObject({ table: 'prices', version: 1, files: 2, pointer: join(folder, 'data/prices.dvc') })
+    expect(readFileSync(String(json.pointer), 'utf8')).toContain(`md5: ${json.md5}\n`)
+    expect(readdirSync(join(folder, 'remote/files/md5'))).not.toEqual([])
+    writeFileSync(join(folder, '.sluice/tables/prices/1/part-all.parquet'), 'x')
+    expect(await refusal(act(trackData, options))).toMatchObject({ code: 'PARTITION_CORRUPT' })
   })
 
   it('verify finds everything that is not what was written', async () => {
