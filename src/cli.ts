@@ -69,6 +69,29 @@ function buildProgram(): Command {
   add(program, 'run', 'the whole story: ingest, build, dataset, train, select, gate, register, deploy', 'run', {
     config: true,
   })
+  const data = program.command('data').description('what is in tables')
+  const about = (signature: string, description: string, name: keyof typeof Commands) =>
+    add(data, signature, description, name)
+      .argument('[table]', 'name or name@version (default: the newest)')
+      .option('-c, --config <file>', 'a config: its home, and its table where none is named')
+  about('profile', 'columns and series of a table', 'profileData')
+  about('diff', 'how two versions differ', 'diffData').argument(
+    '[other]',
+    'name@version (default: table is the later of the two, compared with the version before it)',
+  )
+  about('versions', 'the versions of a table, or of all', 'listTables')
+  about('quarantine', 'the rows that were refused, and why', 'showQuarantine').option(
+    '--limit <n>',
+    'rows shown',
+    wholeNumber,
+    20,
+  )
+  const dvc = (made: Command) =>
+    made
+      .requiredOption('--out <dir>', 'where the pointer is written')
+      .option('--remote <dir>', 'a folder that is a DVC remote: what the pointer names is put there')
+  dvc(about('dvc', 'a .dvc pointer to a version of a table', 'trackData'))
+  about('verify', 'files and manifests of a table, or of all, against their digests', 'verifyData')
   add(program, 'audit', 'look-ahead and leak audits', 'audit', { config: true })
 
   add(program, 'backtest', 'trades, costs and equity of signals on candles', 'backtest')
@@ -106,6 +129,11 @@ function buildProgram(): Command {
   add(models, 'rollback', 'moves an alias back to where it was', 'rollbackModel')
     .argument('<name>')
     .option('--alias <alias>', 'which', 'champion')
+  dvc(
+    add(models, 'dvc', 'a .dvc pointer to the bundle of a version', 'trackModel')
+      .argument('<model>')
+      .option('-c, --config <file>', 'a config that lists trusted keys'),
+  )
   add(models, 'verify', 'signature and digests of a version', 'verifyModel')
     .argument('<model>')
     .option('-c, --config <file>', 'a config that lists trusted keys')
@@ -128,6 +156,12 @@ function buildProgram(): Command {
 function number(text: string): number {
   const value = Number(text)
   if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a number.')
+  return value
+}
+
+function wholeNumber(text: string): number {
+  const value = number(text)
+  if (!Number.isInteger(value) || value < 0) throw new InvalidArgumentError('It must be a whole number.')
   return value
 }
 

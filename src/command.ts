@@ -1,4 +1,5 @@
 // What a command is: what it is given, what it answers, and the home it works in.
+import { resolve } from 'node:path'
 import type { Context } from './base/context.ts'
 import { type LoadedConfig, loadConfig } from './config.ts'
 import { findHome, openContext, type Surroundings } from './context.ts'
@@ -52,3 +53,11 @@ export type Act = (options: Options, caller: Caller) => Promise<Answer>
 /** Keys that are trusted besides the home's own: those the config lists, when one is given. */
 export const trustedIn = (options: Options): string[] =>
   options.config ? loadConfig(options.config).config.registry.trusted_keys : []
+
+/** Hands a folder of ours to DVC, as `--out` and `--remote` say. */
+export async function trackFolder(folder: string, name: string, options: Options) {
+  const { track } = await import('./base/dvc.ts')
+  const remote = options.remote === undefined ? undefined : resolve(String(options.remote))
+  const json = { ...(await track(folder, { name, out: resolve(String(options.out)), remote })), remote: remote ?? null }
+  return { json, text: `${json.pointer}: ${json.files} files, ${json.bytes} bytes${remote ? `, in ${remote}` : ''}` }
+}

@@ -8,6 +8,7 @@ import { loadConfig } from './config.ts'
 import { cacheFolder, enginePython } from './context.ts'
 import * as show from './show.ts'
 
+export * from './inspect.ts'
 export * from './measure.ts'
 export * from './records.ts'
 

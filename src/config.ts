@@ -110,7 +110,8 @@ export function loadConfig(path: string, overrides: string[] = []): LoadedConfig
       wrong.map(({ keys, fact }) => `${place(offsetOf(document, { path: keys }))}: ${keys.join('.')}: ${fact}`),
     )
   const { data } = config
-  if (data.source.kind === 'file' && rowsAre(config).candles) data.source.keep = keptColumns(data.source.keep, config)
+  if ('keep' in data.source && data.source.kind !== 'binance' && rowsAre(config).candles)
+    data.source.keep = keptColumns(data.source.keep, config)
   return { config: { ...config, data: { ...data, table: data.table ?? config.name } }, file }
 }
 
@@ -165,14 +166,15 @@ function keptColumns(keep: string[], { features, label }: Parsed): string[] {
 
 /** Makes source paths absolute, and files of patterns and folders; gives what is wrong with them. */
 function resolvePaths(config: Parsed, folder: string): { keys: string[]; fact: string }[] {
-  const { source } = config.data
+  const { source, adjust } = config.data
   const wrong: { keys: string[]; fact: string }[] = []
-  if (source.kind === 'binance' && source.archive) {
-    const { archive } = source
-    source.archive = resolve(folder, archive)
-    if (!existsSync(source.archive))
-      wrong.push({ keys: ['data', 'source', 'archive'], fact: `${archive} does not exist` })
+  const absolute = (value: string, ...keys: string[]) => {
+    const path = resolve(folder, value)
+    if (!existsSync(path)) wrong.push({ keys: ['data', ...keys], fact: `${value} does not exist` })
+    return path
   }
+  if (adjust.factors) adjust.factors = absolute(adjust.factors, 'adjust', 'factors')
+  if (source.kind === 'binance' && source.archive) source.archive = absolute(source.archive, 'source', 'archive')
   if (source.kind !== 'file') return wrong
   const found = (value: string, ...keys: string[]) => {
     const files = filesAt(value, folder, source.format)

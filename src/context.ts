@@ -35,8 +35,8 @@ export function openContext({ home, env, signal, quiet }: Surroundings): Context
     log,
     signal,
     engine,
-    now: Date.now,
     env,
+    now: Date.now,
     async close() {
       await engine.close()
       await database.destroy()

@@ -5,7 +5,7 @@ import { writeAtomic } from './base/blobs.ts'
 import { usageError } from './base/errors.ts'
 import { showRun as runRow, listRuns as runRows } from './base/runs.ts'
 import { isoTime } from './base/time.ts'
-import { type Act, inHome, type Options, trustedIn } from './command.ts'
+import { type Act, inHome, type Options, trackFolder, trustedIn } from './command.ts'
 import * as show from './show.ts'
 
 export const report: Act = (options, caller) =>
@@ -116,6 +116,17 @@ export const rollbackModel: Act = (options, caller) =>
       json: { models: [{ name, version: moved.to, alias, ...moved }] },
       text: `${name}@${alias} is version ${moved.to} again (was ${moved.from})`,
     }
+  })
+
+export const trackModel: Act = (options, caller) =>
+  inHome(options, caller, async context => {
+    const { resolveVersion } = await import('./registry/versions.ts')
+    const { bundleFolder, openRegistered } = await import('./registry/bundle.ts')
+    const { trustedKeys } = await import('./registry/keys.ts')
+    const row = await resolveVersion(context.database, String(options.model))
+    await openRegistered(context.home, row, trustedKeys(context.home, trustedIn(options)))
+    const found = await trackFolder(bundleFolder(context.home, row.name, row.version), row.name, options)
+    return { json: { name: row.name, version: row.version, ...found.json }, text: found.text }
   })
 
 export const verifyModel: Act = (options, caller) =>

@@ -1,7 +1,11 @@
 // What a command prints for a person: short tables, one fact a line. The same facts are in its JSON.
 import type { Row } from './base/database.ts'
 import { isoTime } from './base/time.ts'
+import type { TableDiff } from './data/diff.ts'
 import type { IngestResult } from './data/ingest.ts'
+import type { TableProfile } from './data/profile.ts'
+import { brokenText } from './data/quarantine.ts'
+import type { Inspection } from './data/verify.ts'
 import type { EachResult } from './each.ts'
 import type { RunResult } from './pipeline.ts'
 import type { Check } from './prove/audit.ts'
@@ -54,6 +58,7 @@ export function ingested({
   to,
   timeframe,
   reasons,
+  broken,
   quarantine,
   created,
 }: IngestResult): string {
@@ -61,9 +66,56 @@ export function ingested({
     `${name}@${version}${created ? '' : ' (unchanged)'}: ${accepted} bars of ${timeframe ?? 'no fixed length'}, ${from} to ${to}`,
     `read ${read} = accepted ${accepted} + rejected ${rejected} + duplicates ${duplicates}`,
     ...Object.entries(reasons).map(([code, n]) => `  ${code}: ${n}`),
+    ...(broken.length ? [`rejected: ${brokenText(broken)}`] : []),
     ...(quarantine ? [`rejected rows are in ${quarantine}`] : []),
   ].join('\n')
 }
+
+/** Series listed; all are counted. */
+const SERIES_SHOWN = 20
+
+export function profiled({ table: name, version, digest, rows, timeframe, columns, series }: TableProfile): string {
+  const shown = columns.map(({ name, type, pii, missing, distinct, min, max, mean, std, quantiles, top }) => ({
+    ...{ column: name, type: pii ? `${type}, personal` : type, missing, distinct, min, max, mean, std },
+    median: quantiles?.p50,
+    'most frequent':
+      top?.length && type !== 'time' ? top.map(({ value, rows }) => `${value} (${rows})`).join(', ') : '',
+  }))
+  const more = series.length > SERIES_SHOWN ? [`and ${series.length - SERIES_SHOWN} more symbols`] : []
+  return [
+    `${name}@${version}: ${rows} rows${timeframe ? ` of ${timeframe}` : ''}, digest ${digest.slice(0, 12)}`,
+    '',
+    table(shown),
+    ...(series.length ? ['', table(series.slice(0, SERIES_SHOWN).map(row => ({ ...row }))), ...more] : []),
+  ].join('\n')
+}
+
+export function compared({ from, to, key, rows, changed, examples, columns, shifts }: TableDiff): string {
+  const json = (cells: object) => JSON.stringify(cells)
+  const typed = (list: { name: string; type: string }[]) => list.map(({ name, type }) => `${name} (${type})`).join(', ')
+  return [
+    `${from.table}@${from.version} (${from.rows} rows) -> ${to.table}@${to.version} (${to.rows} rows), by ${key.join(', ') || 'whole rows'}`,
+    `rows: ${rows.added} added, ${rows.removed} removed, ${rows.revised} revised`,
+    ...Object.entries(changed).map(([column, n]) => `  ${column}: other values in ${n}`),
+    ...(columns.added.length ? [`columns added: ${typed(columns.added)}`] : []),
+    ...(columns.removed.length ? [`columns removed: ${typed(columns.removed)}`] : []),
+    ...columns.retyped.map(({ name, from, to }) => `column ${name}: ${from} is now ${to}`),
+    ...examples.added.map(cells => `+ ${json(cells)}`),
+    ...examples.removed.map(cells => `- ${json(cells)}`),
+    ...examples.revised.map(({ key, before, after }) => `~ ${json(key)}: ${json(before)} -> ${json(after)}`),
+    ...(shifts.length ? ['', table(shifts.map(shiftRow))] : []),
+  ].join('\n')
+}
+
+const shiftRow = ({ column, statistic, pvalue, mean, missing }: TableDiff['shifts'][number]) => ({
+  ...{ column, 'K-S': statistic, p: pvalue, 'mean before': mean[0], after: mean[1] },
+  ...{ 'missing before': missing[0], now: missing[1] },
+})
+
+export const verified = ({ versions, files, problems }: Inspection): string =>
+  problems.length
+    ? problems.map(({ table, version, code, message }) => `${table}@${version} ${code}: ${message}`).join('\n')
+    : `${versions} versions, ${files} files: all are what was written`
 
 export const built = ({
   rows,

@@ -151,6 +151,12 @@ describe('what has been run', () => {
 describe('a registered model', () => {
   it('is verified, shown, promoted and rolled back', async () => {
     expect((await told('models', 'verify', 'planted')).models).toMatchObject([{ version: 1, ok: true }])
+    const tracked = await told('models', 'dvc', 'planted', '--out', 'tracked', '--remote', 'remote')
+    expect(tracked).toMatchObject({
+      name: 'planted',
+      version: 1,
+      pointer: expect.stringMatching(/tracked.planted\.dvc$/),
+    })
     expect((await told('models', 'show', 'planted@1')).models).toMatchObject([
       { manifest: { name: 'planted', version: 1, shipped: { refit: 'all' } } },
     ])

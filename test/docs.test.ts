@@ -73,6 +73,7 @@ function smallestConfigs(): Record<string, unknown>[] {
     `data: { source: { kind: simulated, bars: 500 } }\n${touch}`,
     `data: { source: { kind: feargreed } }\n${touch}`,
     `data: { source: { kind: http, url: "https://example.com", paging: { kind: page } } }\n${touch}`,
+    `data: { source: { kind: postgres, table: x } }\n${touch}`,
     `data: { source: { kind: binance, symbols: [BTCUSDT], start: 2024-01-01 }, timeframe: 1h }\n${touch}`,
   ]
   return configs.map(text => {

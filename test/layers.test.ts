@@ -20,6 +20,7 @@ const DOORS: Record<string, string[]> = {
   // base/runs.ts asks git for the commit; Python is started by the other two only.
   'node:child_process': ['base/runs.ts', 'learn/engine.ts', 'learn/install.ts'],
   'onnxruntime-node': ['base/onnx.ts'],
+  pg: ['data/source/postgres.ts'],
   pino: ['base/log.ts'],
   'prom-client': ['serve/meters.ts'],
 }

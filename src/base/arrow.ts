@@ -103,7 +103,7 @@ export async function scanArrow(path: string): Promise<ArrowFile> {
     await checkFrame(file)
     const reader = await (await arrow.RecordBatchReader.from(file)).open()
     const fields = reader.schema.fields.map(({ name, type }) => ({
-      name,
+      name: name ?? '', // the library's type does not say that a damaged file has none
       type: kindOf(arrow, type),
       stored: String(type),
     }))

@@ -9,10 +9,10 @@ export interface Context {
   log: Log
   /** Aborted by Ctrl-C; a stage stops at its next safe point. */
   signal: AbortSignal
+  /** Variables of the environment, for what a config names: secrets and addresses. */
+  env?: Record<string, string | undefined>
   /** Epoch milliseconds. */
   now(): number
-  /** The environment, for secrets that a config names. */
-  env?: { [name: string]: string | undefined }
   /** The warm processes that fit models; started at first use (learn/engine.ts). */
   engine: Engine
 }

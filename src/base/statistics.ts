@@ -90,8 +90,12 @@ export function moments(values: ArrayLike<number>): Moments {
 
 /** The q-quantile (q in 0..1), linear between order statistics (Hyndman & Fan 1996, type 7: numpy's default); NaN of nothing. */
 export function quantile(values: ArrayLike<number>, q: number): number {
-  if (values.length === 0) return Number.NaN
-  const sorted = Float64Array.from(values).sort()
+  return sortedQuantile(Float64Array.from(values).sort(), q)
+}
+
+/** As `quantile`, of ascending values. */
+export function sortedQuantile(sorted: ArrayLike<number>, q: number): number {
+  if (sorted.length === 0) return Number.NaN
   const at = q * (sorted.length - 1)
   const below = Math.floor(at)
   const above = Math.min(below + 1, sorted.length - 1)

@@ -43,9 +43,10 @@ export function cellReader(format: CellFormat): CellReader {
   function number(rows: Rows, row: number, i: number, value: number, text: () => string): void {
     put(rows, row, i, value)
     if (Number.isFinite(value)) return
-    const fault = numberFault(value, text())
+    const said = text()
+    const fault = numberFault(value, said)
     if (fault === 'NULL_VALUE') missing(rows, row, i)
-    else refuse(rows, row, fault, i)
+    else refuse(rows, row, fault, i, said)
   }
 
   function truth(rows: Rows, row: number, i: number, text: string): void {
@@ -53,12 +54,12 @@ export function cellReader(format: CellFormat): CellReader {
     if (isNull(word)) missing(rows, row, i)
     else if (TRUE.has(word)) put(rows, row, i, 1)
     else if (FALSE.has(word)) put(rows, row, i, 0)
-    else refuse(rows, row, 'NOT_A_BOOLEAN', i)
+    else refuse(rows, row, 'NOT_A_BOOLEAN', i, text)
   }
 
   function words(rows: Rows, row: number, i: number, given: string): void {
     const text = given.trim()
-    if (text.includes('\uFFFD')) refuse(rows, row, 'ENCODING', i)
+    if (text.includes('\uFFFD')) refuse(rows, row, 'ENCODING', i, text)
     // A ticker may be called NA.
     if (i === rows.layout.symbol ? text === '' : isNull(text)) missing(rows, row, i)
     else (rows.values[i] as (string | null)[])[row] = known.get(text) ?? remember(text)
@@ -78,8 +79,9 @@ export function cellReader(format: CellFormat): CellReader {
     readTime(bytes, from, to, cell)
     time(rows, row, i, cell.value, cell.kind)
     if (cell.kind !== KIND.invalid) return
-    if (isNull(bytes.toString('utf8', from, to))) missing(rows, row, i)
-    else refuse(rows, row, 'TIMESTAMP_INVALID', i)
+    const said = bytes.toString('utf8', from, to)
+    if (isNull(said)) missing(rows, row, i)
+    else refuse(rows, row, 'TIMESTAMP_INVALID', i, said)
   }
 
   function text(rows: Rows, row: number, i: number, bytes: Buffer, from: number, to: number): void {
@@ -97,10 +99,10 @@ export function cellReader(format: CellFormat): CellReader {
       const bytes = Buffer.from(given)
       text(rows, row, i, bytes, 0, bytes.length)
     } else if (given instanceof Date && type === 'time') time(rows, row, i, given.getTime(), KIND.instant)
-    else if (typeof given === 'object') refuse(rows, row, 'TYPE_MISMATCH', i)
+    else if (typeof given === 'object') refuse(rows, row, 'TYPE_MISMATCH', i, JSON.stringify(given))
     else if (type === 'string') words(rows, row, i, String(given))
     else if (rule?.type === 'boolean') truth(rows, row, i, String(given))
-    else if (typeof given === 'boolean') refuse(rows, row, 'TYPE_MISMATCH', i)
+    else if (typeof given === 'boolean') refuse(rows, row, 'TYPE_MISMATCH', i, String(given))
     else if (type === 'time') time(rows, row, i, Number(given), KIND.epoch)
     else number(rows, row, i, Number(given), () => String(given))
   }

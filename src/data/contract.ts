@@ -1,8 +1,11 @@
-// The rules of a schema, held to every row: whole numbers, bounds, allowed values, patterns, no value twice.
+// The rules of a schema, held to every row: whole numbers, bounds, allowed values, patterns, no value twice, and formulas over several columns.
 import { usageError } from '../base/errors.ts'
+import { evaluate, parseExpression } from '../base/expression.ts'
+import { nearest } from '../base/nearest.ts'
+import type { ColumnRule } from './columns.ts'
 import type { Layout, LayoutColumn } from './layout.ts'
 import { type Rows, refuse } from './rows.ts'
-import type { ColumnRule, Fault } from './schema.ts'
+import type { Fault } from './schema.ts'
 
 export interface Contract {
   layout: Layout
@@ -15,8 +18,9 @@ type Value = number | string
 /** Says what is wrong with a value that is there; undefined: nothing. */
 type Check = (value: Value) => Fault | undefined
 
-/** Errors (usage): BAD_SCHEMA where a rule does not go with the type of its column. */
-export function contractOf(layout: Layout): Contract {
+/** `rules` are formulas without lags. Errors (usage): BAD_SCHEMA where a rule does not go with the type of its column, or reads one that is not there. */
+export function contractOf(layout: Layout, rules: string[] = []): Contract {
+  const formulas = rules.map(rule => formulaOf(layout, rule))
   const checks = layout.columns.map(checksOf)
   const seen = layout.columns.map(({ rule }) => (rule?.unique ? new Set<Value>() : undefined))
 
@@ -35,12 +39,36 @@ export function contractOf(layout: Layout): Contract {
     }
   }
 
+  /** What is 0 or missing does not hold. */
+  function checkRule(rows: Rows, k: number): void {
+    const { root, places } = formulas[k]
+    const columns = places.map(i => (rows.values[i] as Float64Array).subarray(0, rows.count))
+    const holds = evaluate(root, columns, rows.count)
+    for (let row = 0; row < rows.count; row++) if (!holds[row]) refuse(rows, row, 'RULE', layout.columns.length + k)
+  }
+
   return {
     layout,
     check(rows) {
       for (const i of layout.columns.keys()) if (checks[i].length || seen[i]) checkColumn(rows, i)
+      for (const k of formulas.keys()) checkRule(rows, k)
     },
   }
+}
+
+function formulaOf({ columns }: Layout, rule: string) {
+  const { root, reads } = parseExpression(rule)
+  const names = columns.map(({ name }) => name)
+  const places = reads.map(read => {
+    const place = names.indexOf(read)
+    const close = nearest(read, names)
+    const hint = close ? `did you mean ${close}?` : `there are ${names.join(', ')}`
+    if (place < 0) throw usageError('BAD_SCHEMA', `the rule ${rule} reads ${read}, which is no column; ${hint}`)
+    if (columns[place].type === 'string')
+      throw usageError('BAD_SCHEMA', `the rule ${rule} reads ${read}, which holds text; a rule reads numbers and times`)
+    return place
+  })
+  return { root, places }
 }
 
 function checksOf(column: LayoutColumn): Check[] {

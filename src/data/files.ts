@@ -6,11 +6,12 @@ import { place, temporaryName, writeAtomic } from '../base/blobs.ts'
 import { usageError } from '../base/errors.ts'
 import type { Column, Table } from '../base/table.ts'
 import { isoTime } from '../base/time.ts'
+import type { DataSchema } from './columns.ts'
 import { csvCell } from './csv.ts'
 import { formatOf } from './format.ts'
 import { readWhole } from './gather.ts'
 import { writeParquet } from './parquet.ts'
-import { type ColumnNames, type DataSchema, fileSource } from './schema.ts'
+import { type ColumnNames, fileSource } from './schema.ts'
 import { readFileSource } from './source/file.ts'
 
 interface ReadOptions {

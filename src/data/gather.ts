@@ -28,14 +28,16 @@ export interface GatherOptions {
   /** A folder for what does not fit in memory; the caller removes it. */
   scratch: string
   signal: AbortSignal
+  /** Formulas that hold for every row (contract.ts). */
+  rules?: string[]
   mostInMemory?: number
 }
 
 /** Reads the whole source; undefined where it has no rows. Errors are the source's. */
 export async function gather(source: Source, options: GatherOptions): Promise<Gathered | undefined> {
-  const { scratch, signal, mostInMemory = MOST_IN_MEMORY } = options
+  const { scratch, signal, rules = [], mostInMemory = MOST_IN_MEMORY } = options
   const counts = { duplicates: 0, outOfOrder: 0, accepted: 0 }
-  const refused = refusedRows(source)
+  const refused = refusedRows(source, rules)
   const words: Words = { list: [], numbers: new Map() }
   const runs: Spilled[] = []
   let pending: Rows[] = []
@@ -45,7 +47,7 @@ export async function gather(source: Source, options: GatherOptions): Promise<Ga
 
   for await (const rows of source.blocks) {
     signal.throwIfAborted()
-    contract ??= contractOf(rows.layout)
+    contract ??= contractOf(rows.layout, rules)
     if (rows.layout.candles) checkCandles(rows)
     contract.check(rows)
     read += rows.count

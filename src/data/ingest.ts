@@ -1,15 +1,16 @@
 // INGEST: a source's rows, held to the schema, as the next version of a table. Nothing is filled, swapped or guessed.
 import { rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileDigests, temporaryName } from '../base/blobs.ts'
 import type { Context } from '../base/context.ts'
-import { dataError, type SluiceError } from '../base/errors.ts'
+import { dataError, type SluiceError, usageError } from '../base/errors.ts'
 import type { Table } from '../base/table.ts'
 import { isoTime } from '../base/time.ts'
+import { type Adjuster, adjuster, factorPaths } from './factors.ts'
 import type { Gap } from './gaps.ts'
 import { type Gathered, gather } from './gather.ts'
-import { type Broken, hint } from './quarantine.ts'
-import type { Source, Warning } from './rows.ts'
+import { type Broken, brokenText, hint } from './quarantine.ts'
+import type { Source, SourceFile, Warning } from './rows.ts'
 import type { DataConfig } from './schema.ts'
 import { type SeriesReport, seriesInspector } from './series.ts'
 import { openSource } from './sources.ts'
@@ -34,7 +35,7 @@ export interface IngestResult {
   gap_list: { symbol?: string; start: string; end: string; bars: number }[]
   /** Rows (for GAP: gaps) for each reason code, those of warnings included. */
   reasons: Record<string, number>
-  /** The rejected rows by column and code, with where the first ones stand. */
+  /** The rejected rows by column or rule and code, with where the first ones stand. */
   broken: Broken[]
   /** Path of the CSV with the rejected rows. */
   quarantine: string | null
@@ -53,9 +54,10 @@ const VERSION = 3
 
 /** What an ingest is found by: the section of the config and, for files, what is in them. */
 export async function ingestInputs(config: DataConfig): Promise<object> {
-  const { source } = config
+  const { source, adjust } = config
   const paths = source.kind === 'file' ? (source.paths ?? [source.path!]) : []
-  const files = await Promise.all(paths.map(async path => (await fileDigests(path)).sha256))
+  const factors = adjust.factors === undefined ? [] : factorPaths(adjust.factors)
+  const files = await Promise.all([...paths, ...factors].map(async path => (await fileDigests(path)).sha256))
   return { version: VERSION, config, files }
 }
 
@@ -82,16 +84,22 @@ export async function ingest(config: DataConfig, context: Context): Promise<Inge
   })
   const scratch = temporaryName(tableFolder(home, config.table, 'spill'))
   try {
-    const gathered = await gather(source, { scratch, signal })
+    const gathered = await gather(source, { scratch, signal, rules: rulesOf(config) })
     if (!gathered && !current) throw dataError('EMPTY_INPUT', 'the source has no rows')
     if (gathered && current) checkSchema(gathered, current)
     const result = gathered ? await save(gathered, source, current, config, context) : unchanged(config, current!)
     source.done?.()
     return result
   } finally {
+    await source.close?.()
     rmSync(scratch, { recursive: true, force: true })
   }
 }
+
+const rulesOf = ({ schema, rules }: DataConfig): string[] => [
+  ...(schema === 'candles' ? [] : (schema.rules ?? [])),
+  ...rules,
+]
 
 async function save(
   gathered: Gathered,
@@ -100,7 +108,9 @@ async function save(
   config: DataConfig,
   context: Context,
 ): Promise<IngestResult> {
-  const inspector = gathered.layout.time < 0 ? undefined : seriesInspector(config.timeframe)
+  const jump = gathered.layout.candles ? config.adjust.report_jumps : null
+  const inspector = gathered.layout.time < 0 ? undefined : seriesInspector(config.timeframe, jump)
+  const adjusting = adjusterOf(config)
   const { refused } = gathered
   // A reading of their own, beside that of the rows.
   const files = source.files()
@@ -112,7 +122,7 @@ async function save(
     if (bad && config.on_bad_row === 'fail') throw bad
     const quarantine = bad ? await refused.write(tableFolder(context.home, config.table, 'quarantine')) : null
     const series = inspector?.report() ?? { timeframe: null, gaps: [], warnings: [] }
-    report = { ...countsOf(gathered, series, source.warnings()), quarantine }
+    report = { ...countsOf(gathered, series, [...source.warnings(), ...(adjusting?.warnings() ?? [])]), quarantine }
     if (!report.accepted && !current) throw nothingLeft(report)
     const earlier = current?.source.files ?? []
     const seen = new Set(earlier.map(({ sha256 }) => sha256))
@@ -121,17 +131,23 @@ async function save(
     return {
       timeframe: current?.timeframe ?? timeframe,
       report,
-      source: { kind: config.source.kind, files: [...earlier, ...found] },
+      source: {
+        kind: config.source.kind,
+        files: [...earlier, ...found],
+        ...(await factorFiles(adjusting, current)),
+      },
     }
   }
   const rows = {
     table: config.table,
     layout: gathered.layout,
-    tables: watched(gathered.tables(), table => inspector?.add(table)),
+    tables: adjusted(gathered.tables(), adjusting, table => inspector?.add(table)),
     onto: current,
     partition_rows: config.partition_rows,
   }
   const saved = await saveTable(rows, remarks, context)
+  if (report!.rejected)
+    context.log.warn(`${config.table}: ${report!.rejected} rows are set aside: ${brokenText(report!.broken)}`)
   for (const { message } of report!.warnings) context.log.warn(`${config.table}: ${message}`)
   return resultOf(config.table, saved, report!)
 }
@@ -155,11 +171,40 @@ function resultOf(table: string, { manifest, created, added, revised }: Saved, r
   return { table, version, digest, created, ...report, added, revised, rows, timeframe, from, to, symbols }
 }
 
-async function* watched(tables: AsyncIterable<Table>, look: (table: Table) => void): AsyncGenerator<Table> {
-  for await (const table of tables) {
+async function* adjusted(
+  tables: AsyncIterable<Table>,
+  adjusting: Adjuster | undefined,
+  look: (table: Table) => void,
+): AsyncGenerator<Table> {
+  for await (const raw of tables) {
+    const table = adjusting ? adjusting.adjust(raw) : raw
     look(table)
     yield table
   }
+}
+
+/** Days are those of the source's clock. */
+function adjusterOf({ adjust, source, schema }: DataConfig): Adjuster | undefined {
+  const { factors } = adjust
+  if (factors === undefined) return undefined
+  if (schema !== 'candles') throw usageError('FACTORS', 'factor files adjust candles, and the schema is another')
+  return adjuster({ ...adjust, factors }, 'zone' in source ? source.zone : undefined)
+}
+
+/** The factor files that were used, those of before included. Errors: FACTORS_CHANGED where rows that stay were adjusted otherwise. */
+async function factorFiles(adjusting: Adjuster | undefined, current: TableManifest | undefined) {
+  const files = await adjusting?.files()
+  const earlier = current?.source.factors
+  const isOf = (a: SourceFile, b: SourceFile) => basename(a.path) === basename(b.path)
+  const changed = files?.some(file => earlier?.some(other => isOf(file, other) && other.sha256 !== file.sha256))
+  if (changed || (current && !earlier !== !files))
+    throw dataError(
+      'FACTORS_CHANGED',
+      `the rows that ${current!.table} has were adjusted by other factors, and new rows would not go with them`,
+      { next: 'load: full, which adjusts all of them anew' },
+    )
+  if (!files) return {}
+  return { factors: [...(earlier ?? []).filter(other => !files.some(file => isOf(file, other))), ...files] }
 }
 
 /** The source had nothing new. */
@@ -202,11 +247,10 @@ export function countsOf(
   }
 }
 
-function nothingLeft({ read, reasons, quarantine }: Report): SluiceError {
-  const list = Object.entries(reasons).map(([code, count]) => `${count} ${code}`)
-  return dataError('EMPTY_INPUT', `none of the ${read} rows can be taken: ${list.join(', ')}; see ${quarantine}`, {
+function nothingLeft({ read, reasons, broken, quarantine }: Report): SluiceError {
+  return dataError('EMPTY_INPUT', `none of the ${read} rows can be taken: ${brokenText(broken)}; see ${quarantine}`, {
     next: hint(reasons),
-    detail: { read, reasons, quarantine },
+    detail: { read, reasons, broken, quarantine },
   })
 }
 

@@ -1,8 +1,9 @@
 // Which columns a table has, and where a source has them.
 import { dataError, usageError } from '../base/errors.ts'
 import type { ColumnType } from '../base/table.ts'
+import type { ColumnRule, DataSchema, TableSchema } from './columns.ts'
 import { nameOf, placeColumns, placeNamed, placeParts } from './header.ts'
-import { type ColumnNames, type ColumnRule, type DataSchema, type TableSchema, VALUE_COLUMNS } from './schema.ts'
+import { type ColumnNames, VALUE_COLUMNS } from './schema.ts'
 
 export interface LayoutColumn {
   name: string

@@ -79,18 +79,18 @@ export const COLUMN_TYPES: Record<StoredType, ColumnType> = {
   other: 'string',
 }
 
-/** A whole file that we wrote, as it was written. Errors as scanParquet. */
-export async function readParquet(path: string, signal?: AbortSignal): Promise<Table> {
+/** A whole file that we wrote, as it was written; of `names` only, where they are given. Errors as scanParquet. */
+export async function readParquet(path: string, signal?: AbortSignal, names?: string[]): Promise<Table> {
   let stored: StoredColumn[] = []
   const chunks: ChunkColumn[][] = []
   let rows = 0
   const plan = (columns: StoredColumn[]) => {
-    stored = columns
+    stored = names ? columns.filter(({ name }) => names.includes(name)) : columns
     const visit = (values: ChunkColumn[], count: number) => {
       chunks.push(values)
       rows += count
     }
-    return { columns, visit }
+    return { columns: stored, visit }
   }
   for await (const _ of scanParquet(path, plan, { signal })) signal?.throwIfAborted()
   const columns = stored.map(({ name, type }, i): Column => {

@@ -2,27 +2,41 @@
 import { join } from 'node:path'
 import { sha256, writeAtomic } from '../base/blobs.ts'
 import { dataError, type SluiceError } from '../base/errors.ts'
-import { csvCell } from './csv.ts'
+import { parseExpression } from '../base/expression.ts'
+import { isoTime } from '../base/time.ts'
+import { type CsvRecord, csvCell, fieldText, scanCsv } from './csv.ts'
 import { faultOf, type Place, placeOf, type Rows, type Source } from './rows.ts'
+import { VALUE_COLUMNS } from './schema.ts'
 
 const SHOWN = 5
+/** Rows of which the values are kept. */
+const EXAMPLES = 1000
 /** Rows of which the text is kept; all are counted. */
 const MOST_KEPT = 1_000_000
 
-interface Bad extends Place {
+/** Why a row is refused. */
+interface Reason {
   code: string
-  /** The column that broke a rule. */
+  /** The column that broke the contract. */
   column: string | null
+  /** The formula over several columns that did. */
+  rule: string | null
+}
+
+interface Bad extends Place, Reason {
+  /** What it has there, of the first ones. */
+  example: string | null
   /** Of a conflict: the row that won. */
   other?: Place
 }
 
-export interface Broken {
-  column: string | null
-  code: string
+/** A way in which rows broke the contract. */
+export interface Broken extends Reason {
   rows: number
   /** Where the first ones stand: `file:line`. */
   first: string[]
+  /** What the first one has there; null where that is missing or personal. */
+  example: string | null
 }
 
 /** What was refused of a source. */
@@ -32,15 +46,16 @@ export interface Refused {
   count(): number
   /** How many for each code. */
   reasons(): Record<string, number>
-  /** How many for each column and code, and where the first ones stand. */
+  /** How many for each column or rule and code, and where the first ones stand; the most frequent first. */
   broken(): Broken[]
   /** Names the first ones (of a conflict, both rows); undefined when there is none. */
   error(): SluiceError | undefined
-  /** Writes them as CSV (file, line, code, column, row) into a folder, under a name of their own, so that equal rows leave one file; gives its path. */
+  /** Writes them as CSV (file, line, code, column or rule, row) into a folder, under a name of their own, so that equal rows leave one file; gives its path. */
   write(folder: string): Promise<string>
 }
 
-export function refusedRows({ paths, text }: Pick<Source, 'paths' | 'text'>): Refused {
+/** `rules` are those of the contract. */
+export function refusedRows({ paths, text }: Pick<Source, 'paths' | 'text'>, rules: string[] = []): Refused {
   const kept: Bad[] = []
   const found = new Map<string, Broken>()
   let count = 0
@@ -53,17 +68,27 @@ export function refusedRows({ paths, text }: Pick<Source, 'paths' | 'text'>): Re
     for (let row = 0; row < rows.count; row++) {
       if (!rows.fault[row]) continue
       count++
-      const code = faultOf(rows, row)
-      const column = rows.culprit[row] ? (rows.layout.columns[rows.culprit[row] - 1]?.name ?? null) : null
+      const why = reasonFor(rows, row)
       const place = placeOf(rows, row)
       const winner = winners.get(row)
+      const example = kept.length < EXAMPLES ? exampleOf(rows, row, why) : null
       if (kept.length < MOST_KEPT)
-        kept.push({ ...place, code, column, ...(winner !== undefined && { other: placeOf(rows, winner) }) })
-      const key = `${code} ${column}`
-      const broken = found.get(key) ?? { column, code, rows: 0, first: [] }
-      found.set(key, broken)
+        kept.push({ ...place, ...why, example, ...(winner !== undefined && { other: placeOf(rows, winner) }) })
+      const key = reasonText(why)
+      let broken = found.get(key)
+      if (!broken) found.set(key, (broken = { ...why, rows: 0, first: [], example: exampleOf(rows, row, why) }))
       broken.rows++
       if (broken.first.length < SHOWN) broken.first.push(shown(place))
+    }
+  }
+
+  function reasonFor(rows: Rows, row: number): Reason {
+    const { columns } = rows.layout
+    const culprit = rows.culprit[row] - 1
+    return {
+      column: columns[culprit]?.name ?? null,
+      rule: rules[culprit - columns.length] ?? null,
+      code: faultOf(rows, row),
     }
   }
 
@@ -73,32 +98,36 @@ export function refusedRows({ paths, text }: Pick<Source, 'paths' | 'text'>): Re
     return counts
   }
 
+  const broken = () => [...found.values()].sort((a, b) => b.rows - a.rows)
+
   function error(): SluiceError | undefined {
     if (!count) return undefined
-    const first = inOrder()
-      .slice(0, SHOWN)
-      .map(({ line, code, column, other, ...place }) => ({
-        place: shown({ line, ...place }),
-        line,
-        code,
-        ...(column !== null && { column }),
-        ...(other && { other: shown(other) }),
-      }))
+    const first = inOrder().slice(0, SHOWN)
     const list = first.map(
-      ({ place, code, column, other }) =>
-        `${place} ${code}${column ? ` of ${column}` : ''}${other ? ` with ${other}` : ''}`,
+      ({ example, other, ...bad }) =>
+        `${shown(bad)} ${reasonText(bad)}${example === null ? '' : ` (${example})`}${other ? ` with ${shown(other)}` : ''}`,
     )
     const more = count > SHOWN ? `, and ${count - SHOWN} more` : ''
-    return dataError('BAD_ROW', `${count} bad rows: ${list.join(', ')}${more}`, {
+    return dataError('BAD_ROW', `${count} bad ${count === 1 ? 'row' : 'rows'}: ${list.join(', ')}${more}`, {
       next: hint(reasons()) ?? 'correct them, or set them aside with on_bad_row: quarantine',
-      detail: { rejected: count, reasons: reasons(), rows: first },
+      detail: { rejected: count, reasons: reasons(), rows: first.map(detailOf), broken: broken() },
     })
   }
 
+  const detailOf = ({ column, rule, other, example, ...bad }: Bad) => ({
+    place: shown(bad),
+    line: bad.line,
+    code: bad.code,
+    ...(column !== null && { column }),
+    ...(rule !== null && { rule }),
+    ...(example !== null && { example }),
+    ...(other && { other: shown(other) }),
+  })
+
   async function write(folder: string): Promise<string> {
     const texts = await text(inOrder())
-    const lines = kept.map(({ file, line, code, column }, i) =>
-      [paths[file] ?? '', line, code, column ?? '', texts[i]].map(value => csvCell(String(value))).join(','),
+    const lines = kept.map(({ file, line, code, column, rule }, i) =>
+      [paths[file] ?? '', line, code, rule ?? column ?? '', texts[i]].map(value => csvCell(String(value))).join(','),
     )
     const csv = `file,line,code,column,row\n${lines.join('\n')}\n`
     const path = join(folder, `${sha256(csv).slice(0, 16)}.csv`)
@@ -106,7 +135,73 @@ export function refusedRows({ paths, text }: Pick<Source, 'paths' | 'text'>): Re
     return path
   }
 
-  return { take, count: () => count, reasons, broken: () => [...found.values()], error, write }
+  return { take, count: () => count, reasons, broken, error, write }
+}
+
+/** `RULE high >= low`, `BELOW_MINIMUM of price`. */
+const reasonText = ({ column, rule, code }: Reason): string =>
+  rule !== null ? `${code} ${rule}` : column !== null ? `${code} of ${column}` : code
+
+/** For a person: `3 BELOW_MINIMUM of price (prices.csv:5, ...; -1)`. */
+export function brokenText(broken: Broken[]): string {
+  const list = broken.slice(0, SHOWN).map(({ rows, first, example, ...why }) => {
+    const places = `${first[0]}${rows > 1 ? ', ...' : ''}`
+    return `${rows} ${reasonText(why)} (${places}${example === null ? '' : `; ${example}`})`
+  })
+  return `${list.join(', ')}${broken.length > SHOWN ? `, and ${broken.length - SHOWN} more reasons` : ''}`
+}
+
+/** Faults of a bar as a whole. */
+const OF_BAR = new Set(['NON_POSITIVE_PRICE', 'NEGATIVE_VOLUME', 'OHLC_INVALID'])
+
+/** The values that a row was refused for: `high 1, low 2`; of one column without its name. */
+function exampleOf(rows: Rows, row: number, { column, rule, code }: Reason): string | null {
+  if (column !== null) return cellOf(rows, row, column)
+  const names = rule !== null ? parseExpression(rule).reads : OF_BAR.has(code) ? VALUE_COLUMNS : []
+  const shown = names.map(name => `${name} ${cellOf(rows, row, name) ?? 'missing'}`)
+  return shown.length ? shown.join(', ') : null
+}
+
+/** Null where it is missing or personal. */
+function cellOf({ layout, values, said, culprit }: Rows, row: number, name: string): string | null {
+  const i = layout.columns.findIndex(column => column.name === name)
+  const { type, rule } = layout.columns[i]
+  const value = values[i][row]
+  if (rule?.pii) return null
+  if (culprit[row] === i + 1 && said.has(row)) return said.get(row)!
+  if (value === null || Number.isNaN(value)) return null
+  return type === 'time' && Math.abs(value as number) <= LAST_INSTANT ? isoTime(value as number) : String(value)
+}
+
+/** The farthest instant from 1970 that a date can be (ECMAScript). */
+const LAST_INSTANT = 8.64e15
+/** A refused row as the quarantine has it. */
+export interface RefusedRow {
+  file: string
+  line: number
+  code: string
+  /** The column or the rule that it broke. */
+  column: string | null
+  row: string
+}
+
+/** Reads what `write` wrote: the first rows, and of all how many for each code. */
+export async function readQuarantine(
+  path: string,
+  limit: number,
+  signal: AbortSignal,
+): Promise<{ rows: number; reasons: Record<string, number>; refused: RefusedRow[] }> {
+  const reasons: Record<string, number> = {}
+  const refused: RefusedRow[] = []
+  let rows = -1 // the header
+  const visit = (record: CsvRecord) => {
+    if (++rows === 0) return
+    const [file, line, code, column, row] = Array.from({ length: record.fields }, (_, i) => fieldText(record, i))
+    reasons[code] = (reasons[code] ?? 0) + 1
+    if (refused.length < limit) refused.push({ file, line: Number(line), code, column: column || null, row })
+  }
+  for await (const _ of scanCsv(path, { delimiter: ',' }, visit, signal)) signal.throwIfAborted()
+  return { rows, reasons, refused }
 }
 
 /** What to change when one kind of fault is behind most refused rows. */

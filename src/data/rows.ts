@@ -15,6 +15,8 @@ export interface Rows {
   fault: Uint8Array
   /** Of a faulty row the column, or the rule, that it broke, from 1; 0: the row as a whole. */
   culprit: Uint16Array
+  /** What a refused cell said where it gave no value, of the first ones. */
+  said: Map<number, string>
   /** Line of a text file (a CSV header is 1) or number of the row, from 1. */
   line: Uint32Array
   /** Where a row's text begins in its file, and its bytes; 0 where rows are no text. */
@@ -60,6 +62,8 @@ export interface Source {
   text(places: Place[]): Promise<string[]>
   /** Called when the rows are saved: what an interrupted ingest would have gone on from is of no use any more. */
   done?(): void
+  /** Lets go of what it holds, such as a connection; called once, whatever happened. */
+  close?(): Promise<void>
 }
 
 export interface SourceContext extends Pick<Context, 'signal' | 'now'> {
@@ -68,12 +72,12 @@ export interface SourceContext extends Pick<Context, 'signal' | 'now'> {
   /** Where the home keeps what is being downloaded. */
   downloads?: string
   log?: Context['log']
+  /** Variables of the environment. */
+  env?: Context['env']
   /** Newest time of each symbol ('' without symbols) that the table has, for a source that can go on from there; none for a full load. */
   watermark?: Record<string, number>
   /** SHA-256 of the files that the table was made from, for an incremental load of files. */
   known?: ReadonlySet<string>
-  /** For keys that a config names. */
-  env?: Context['env']
   /** Ms; default: a timer. */
   sleep?: (ms: number) => Promise<unknown>
 }
@@ -89,6 +93,7 @@ export function emptyRows(layout: Layout, capacity = 1024): Rows {
     kinds: layout.columns.map(({ type }) => (type === 'time' ? new Uint8Array(capacity) : undefined)),
     fault: new Uint8Array(capacity),
     culprit: new Uint16Array(capacity),
+    said: new Map(),
     line: new Uint32Array(capacity),
     position: new Float64Array(capacity),
     size: new Uint32Array(capacity),
@@ -117,11 +122,15 @@ function doubled<T extends Float64Array | Uint8Array | Uint32Array | Uint16Array
   return to
 }
 
-/** Only the first fault of a row is kept; `column` is the one to blame. */
-export function refuse(rows: Rows, row: number, fault: Fault, column = -1): void {
+/** Texts of cells kept of a block: enough for an example of each fault. */
+const MOST_SAID = 1000
+
+/** Only the first fault of a row is kept; `column` is the one to blame, or from the number of columns on a rule, `said` the cell. */
+export function refuse(rows: Rows, row: number, fault: Fault, column = -1, said?: string): void {
   if (rows.fault[row] !== 0) return
   rows.fault[row] = faultNumber(fault)
   rows.culprit[row] = column + 1
+  if (said !== undefined && rows.said.size < MOST_SAID) rows.said.set(row, said)
 }
 
 export const faultOf = (rows: Rows, row: number): Fault => FAULTS[rows.fault[row]]
@@ -153,6 +162,7 @@ function appendRows(whole: Rows, block: Rows): void {
   })
   for (const name of ['fault', 'culprit', 'line', 'position', 'size', 'file'] as const)
     whole[name].set(block[name].subarray(0, count), at)
+  for (const [row, said] of block.said) whole.said.set(at + row, said)
   for (const [i, kind] of block.kinds.entries()) if (kind) whole.kinds[i]!.set(kind.subarray(0, count), at)
   whole.count += count
 }

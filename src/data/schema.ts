@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { isName, NAME_RULE } from '../base/name.ts'
 import { isTimeframe } from '../base/time.ts'
+import { dataSchema, rule } from './columns.ts'
 
 /** Columns of a candle table, in their order; `symbol` only where the source has it. */
 export const CANDLE_COLUMNS = ['time', 'open', 'high', 'low', 'close', 'volume', 'symbol'] as const
@@ -65,63 +66,6 @@ const columns = z
   .catchall(columnName.nullable())
 export type ColumnNames = z.infer<typeof columns>
 
-/** A bound or an allowed value: a number, a word, or for times an ISO date. */
-const bound = z.union([z.number(), z.string()])
-
-const columnRule = z.strictObject({
-  name: z.string().regex(/^[^#]/, 'a name begins with another sign than #'),
-  type: z.enum(['number', 'integer', 'boolean', 'string', 'time']).optional().describe('default: as the source has it'),
-  required: z.boolean().default(true).describe('false: a source may be without this column'),
-  nullable: z.boolean().default(false).describe('true: a value may be missing'),
-  unique: z.boolean().default(false),
-  min: bound.optional(),
-  max: bound.optional(),
-  pattern: z
-    .string()
-    .refine(isPattern, 'a regular expression')
-    .optional()
-    .describe('a regular expression that the whole text matches'),
-  values: z
-    .array(z.union([z.string(), z.number(), z.boolean()]))
-    .min(1)
-    .optional()
-    .describe('the allowed ones'),
-  categorical: z.boolean().default(false).describe('numbers that are names'),
-  pii: z.boolean().default(false).describe('personal: never a feature unless it is named as one'),
-})
-export type ColumnRule = z.output<typeof columnRule>
-
-const tableSchema = z.strictObject({
-  columns: z
-    .array(columnRule)
-    .min(1)
-    .refine(columns => new Set(columns.map(({ name }) => name)).size === columns.length, 'a column is named twice')
-    .optional()
-    .describe('default: every column of the source, with the type that all its values have'),
-  key: z
-    .array(z.string().min(1))
-    .min(1)
-    .optional()
-    .describe('columns of which no two rows have the same values; default: time and symbol where there are such'),
-})
-
-/** `candles`, or a table of columns: `table`, a list of them, or `{columns, key}`. */
-export const dataSchema = z
-  .union([z.enum(['candles', 'table']), z.array(columnRule).min(1), tableSchema])
-  .transform((schema): 'candles' | z.output<typeof tableSchema> =>
-    schema === 'candles' ? schema : schema === 'table' ? {} : Array.isArray(schema) ? { columns: schema } : schema,
-  )
-export type DataSchema = z.output<typeof dataSchema>
-export type TableSchema = Exclude<DataSchema, 'candles'>
-
-function isPattern(text: string): boolean {
-  try {
-    return Boolean(new RegExp(text, 'v'))
-  } catch {
-    return false
-  }
-}
-
 const isZone = (zone: string): boolean => {
   try {
     return Boolean(new Intl.DateTimeFormat('en-US', { timeZone: zone }))
@@ -143,6 +87,21 @@ const sign = z.string().regex(/^[\t\x20-\x7e]$/, 'one ASCII character')
 export const FILE_FORMATS = ['csv', 'json', 'jsonl', 'parquet', 'avro', 'arrow'] as const
 export type FileFormatName = (typeof FILE_FORMATS)[number]
 
+const zoneName = z.string().refine(isZone, 'a time zone such as America/New_York')
+
+const keptNames = z
+  .array(
+    z
+      .string()
+      .regex(/^[^#]/, 'a name begins with another sign than #')
+      .refine(name => !isCandleColumn(name), 'a candle has that column already'),
+  )
+  .refine(names => new Set(names).size === names.length, 'a column is named twice')
+  .default([])
+  .describe(
+    'further columns of numbers; a value may be missing. What a `column` feature or label names is kept by itself',
+  )
+
 export const fileSource = z
   .strictObject({
     kind: z.literal('file'),
@@ -156,24 +115,9 @@ export const fileSource = z
     format: z.enum(FILE_FORMATS).optional().describe('default: by the name of the file'),
     records: z.string().min(1).optional().describe('json: where the list of rows is, such as data.candles'),
     columns: columns.default({}).describe('ours to theirs; a column that has a common name needs no entry'),
-    keep: z
-      .array(
-        z
-          .string()
-          .regex(/^[^#]/, 'a name begins with another sign than #')
-          .refine(name => !isCandleColumn(name), 'a candle has that column already'),
-      )
-      .refine(names => new Set(names).size === names.length, 'a column is named twice')
-      .default([])
-      .describe(
-        'further columns of numbers; a value may be missing. What a `column` feature or label names is kept by itself',
-      ),
+    keep: keptNames,
     unit: z.enum(['auto', 's', 'ms', 'us', 'ns']).default('auto').describe('of times written as numbers'),
-    zone: z
-      .string()
-      .refine(isZone, 'a time zone such as America/New_York')
-      .optional()
-      .describe('of times without an offset; default UTC'),
+    zone: zoneName.optional().describe('of times without an offset; default UTC'),
     ambiguous: z
       .enum(['refuse', 'earlier', 'later', 'in_order'])
       .default('refuse')
@@ -353,13 +297,67 @@ function isTemplate(url: string): boolean {
   return /^https?:\/\//.test(plain) && URL.canParse(plain) && !new URL(plain).username && !new URL(plain).password
 }
 
+const postgresSource = z
+  .strictObject({
+    kind: z.literal('postgres'),
+    url: z
+      .string()
+      .regex(/^postgres(ql)?:\/\//, 'begins with postgres://')
+      .refine(url => !/^\w+:\/\/[^/@]*:[^/@]*@|[?&]password=/.test(url), 'no password here: url_env, or PGPASSWORD')
+      .optional()
+      .describe('of the server, without a password, which is that of PGPASSWORD'),
+    url_env: z
+      .string()
+      .regex(/^\w+$/, 'the name of a variable')
+      .default('DATABASE_URL')
+      .describe('the variable that holds the URL where url does not say it'),
+    table: z.string().min(1).optional().describe('or schema.table; or a query'),
+    query: z.string().min(1).optional().describe('a select'),
+    columns: columns.default({}).describe('ours to theirs'),
+    keep: keptNames,
+    cursor: columnName
+      .optional()
+      .describe(
+        'their column that is at least the newest time of the table in rows that are new; default: that of time',
+      ),
+    overlap: timeframe
+      .optional()
+      .describe('how much that is known is read again, for rows that came late or were revised'),
+    batch: z.int().min(1).max(1_000_000).default(10_000).describe('rows fetched at once'),
+    timeout: z.number().positive().max(86_400).default(300).describe('most seconds of one statement'),
+    ssl: z.enum(['off', 'on', 'unverified']).optional().describe("default: as the URL's sslmode says"),
+    unit: z.enum(['auto', 's', 'ms', 'us', 'ns']).default('auto').describe('of times that are numbers'),
+    zone: zoneName.optional().describe('of times without a zone; default UTC'),
+  })
+  .refine(({ table, query }) => (table === undefined) !== (query === undefined), {
+    message: 'give table or query, one of them',
+    path: ['table'],
+  })
+
 export const sourceConfig = z.discriminatedUnion('kind', [
   fileSource,
   simulatedSource,
   binanceSource,
   feargreedSource,
   httpSource,
+  postgresSource,
 ])
+
+const adjustment = z.strictObject({
+  factors: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('a factor file, or a folder with one for each symbol; none: prices are as they come'),
+  symbol: z.string().min(1).optional().describe('whose file of the folder, where rows have no symbol'),
+  report_jumps: z
+    .number()
+    .positive()
+    .nullable()
+    .default(0.25)
+    .describe('closes that move by more than this fraction are reported; null: none'),
+})
+export type Adjustment = z.output<typeof adjustment>
 
 export const dataConfig = z
   .strictObject({
@@ -368,6 +366,8 @@ export const dataConfig = z
     source: sourceConfig,
     timeframe: timeframe.optional().describe('length of a bar; default: the most frequent step'),
     on_bad_row: z.enum(['quarantine', 'fail']).default('quarantine'),
+    rules: z.array(rule).default([]).describe('formulas over columns that are true of every row, of candles too'),
+    adjust: adjustment.prefault({}).describe('of candles, for splits and dividends'),
     load: z
       .enum(['full', 'incremental'])
       .optional()
@@ -393,4 +393,5 @@ export type FileSource = z.output<typeof fileSource>
 export type BinanceSource = z.output<typeof binanceSource>
 export type FearGreedSource = z.output<typeof feargreedSource>
 export type HttpSource = z.output<typeof httpSource>
+export type PostgresSource = z.output<typeof postgresSource>
 export type SimulatedSource = z.output<typeof simulatedSource>

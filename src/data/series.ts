@@ -1,6 +1,6 @@
 // What is remarkable about accepted rows in time: gaps, bars closer than the bar length, closes that jump and come back.
 import { findColumn, numbers, rowsBySymbol, type Table } from '../base/table.ts'
-import { parseTimeframe, timeframeLength } from '../base/time.ts'
+import { isoTime, parseTimeframe, timeframeLength } from '../base/time.ts'
 import { taken } from './arrange.ts'
 import { commonTimeframe, findGaps, type Gap } from './gaps.ts'
 import type { Warning } from './rows.ts'
@@ -24,20 +24,28 @@ interface Series {
   close?: Float64Array
 }
 
-export function seriesInspector(timeframe?: string): SeriesInspector {
+/** `jump` is the fraction by which a close moves when it is remarkable; null: none is. */
+export function seriesInspector(timeframe?: string, jump: number | null = null): SeriesInspector {
   const ends = new Map<string | undefined, Series>()
   let common: string | undefined
   let crowded = 0
   let outliers = 0
+  const first: Jump[] = []
+  let jumped = 0
   const gaps: Gap[] = []
 
   function addSeries(series: Series): void {
     const whole = joined(ends.get(series.symbol), series)
     ends.set(series.symbol, lastTwo(whole))
     const frame = timeframe ?? common
-    if (!frame) return
     const fresh = whole.time.length - series.time.length
     const from = Math.max(0, fresh - 1)
+    if (whole.close && jump !== null) {
+      const jumps = findJumps(whole, from, jump)
+      jumped += jumps.length
+      first.push(...jumps.slice(0, JUMPS_SHOWN - first.length))
+    }
+    if (!frame) return
     for (const gap of findGaps(whole.time.subarray(from), frame))
       gaps.push(series.symbol === undefined ? gap : { symbol: series.symbol, ...gap })
     const close = timeframeLength(parseTimeframe(frame)) * 0.75
@@ -62,6 +70,7 @@ export function seriesInspector(timeframe?: string): SeriesInspector {
       warn('GAP', gaps.length, `gaps: ${gaps.length}, bars missing: ${bars}; none is filled`)
       warn('OFF_GRID', crowded, `${crowded} bars open before the one before has ended`)
       warn('OUTLIER', outliers, `${outliers} closes jump and come back at once; they are kept`)
+      warn('PRICE_JUMP', jumped, jumpText(first, jumped, jump!))
       return { timeframe: timeframe ?? common ?? null, gaps, warnings }
     },
   }
@@ -108,6 +117,32 @@ function countSteps(times: Float64Array, is: (step: number) => boolean): number 
   let count = 0
   for (let i = 1; i < times.length; i++) if (is(times[i] - times[i - 1])) count++
   return count
+}
+
+interface Jump {
+  symbol?: string
+  time: number
+  /** Of the close, as a fraction. */
+  move: number
+}
+
+function findJumps({ symbol, time, close }: Series, from: number, bound: number): Jump[] {
+  const jumps: Jump[] = []
+  for (let i = from + 1; i < close!.length; i++) {
+    const move = close![i] / close![i - 1] - 1
+    if (Math.abs(move) > bound) jumps.push({ symbol, time: time[i], move })
+  }
+  return jumps
+}
+
+const JUMPS_SHOWN = 5
+
+function jumpText(first: Jump[], count: number, bound: number): string {
+  const list = first.map(
+    ({ symbol, time, move }) =>
+      `${symbol === undefined ? '' : `${symbol} `}${isoTime(time)} ${(100 * move).toFixed(1)} %`,
+  )
+  return `${count} closes move by over ${100 * bound} % (a split? adjust.factors): ${list.join(', ')}${count > first.length ? ', ...' : ''}`
 }
 
 const SPIKE_MOVE = 0.05

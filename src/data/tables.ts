@@ -5,15 +5,23 @@ import { fileDigests, place, resolveInside, sha256, temporaryName, writeAtomic }
 import type { Context } from '../base/context.ts'
 import type { Row } from '../base/database.ts'
 import { codeOf, dataError, messageOf } from '../base/errors.ts'
-import { type ColumnType, findColumn, joinTables, jsonDigest, type Table, tableDigest } from '../base/table.ts'
+import {
+  type ColumnType,
+  findColumn,
+  joinTables,
+  jsonDigest,
+  type Table,
+  tableDigest,
+  type Values,
+} from '../base/table.ts'
 import { isoTime } from '../base/time.ts'
+import type { ColumnRule } from './columns.ts'
 import { writeTable } from './files.ts'
 import type { Layout } from './layout.ts'
 import { type Merger, merger } from './merge.ts'
 import { readParquet } from './parquet.ts'
 import { ALL, addRows, cutPeriod, cutRows, queueOf, type Step } from './partitions.ts'
 import type { SourceFile } from './rows.ts'
-import type { ColumnRule } from './schema.ts'
 
 export interface Partition {
   /** The period of its rows (partitions.ts). */
@@ -51,8 +59,13 @@ export interface TableManifest {
   /** Rows are held to the candle contract. */
   candles: boolean
   schema: SchemaColumn[]
+  /** Columns of which no two rows have the same values; none: rows are not compared. */
+  key: string[]
   timeframe: string | null
   rows: number
+  /** Rows with a key that the version before did not have, and rows that replaced one of it; of a full load all are added. */
+  added: number
+  revised: number
   /** Time of the first and of the last row; null where rows have no time. */
   from: string | null
   to: string | null
@@ -65,7 +78,12 @@ export interface TableManifest {
   partitions: Partition[]
   /** Rows that later ones with the same key replaced in this table, oldest first; the rows of each file have one time at which they were replaced. */
   revisions: Partition[]
-  source: { kind: string; files: SourceFile[] }
+  source: {
+    kind: string
+    files: SourceFile[]
+    /** By which prices were adjusted. */
+    factors?: SourceFile[]
+  }
   /** What the ingest found: counts, reasons, gaps, warnings. */
   report: unknown
 }
@@ -284,11 +302,16 @@ async function writePartition(
   return { id, file, rows: table.rows, ...timeRange(table), digest, ...(await fileDigests(path)) }
 }
 
-function describeTable({ layout, partition_rows, onto }: NewRows, { partitions, revisions, watermark }: Written) {
+function describeTable(
+  { layout, partition_rows, onto }: NewRows,
+  { partitions, revisions, watermark, ...counts }: Written,
+) {
   const schema = layout.columns.map(({ name, type, rule }) => ({ name, type, ...(rule && { rule }) }))
   return {
     candles: layout.candles,
     schema,
+    key: layout.key.map(column => layout.columns[column].name),
+    ...counts,
     rows: partitions.reduce((total, { rows }) => total + rows, 0),
     from: partitions[0].from,
     to: partitions.at(-1)!.to,
@@ -314,6 +337,25 @@ function timeRange(table: Table): { from: string | null; to: string | null } {
   return { from: isoTime(values[0]), to: isoTime(values[table.rows - 1]) }
 }
 
+/** The manifest of a version (default: the newest), when it is what was written. Errors: NO_TABLE, MANIFEST_MISSING, MANIFEST_CORRUPT. */
+export async function findTable(
+  name: string,
+  version: number | undefined,
+  context: Pick<Context, 'home' | 'database'>,
+): Promise<TableManifest> {
+  const row = version === undefined ? await latestVersion(name, context) : await versionRow(name, version, context)
+  if (row) return readManifest(row, context.home)
+  throw dataError('NO_TABLE', `there is no ${version === undefined ? '' : `version ${version} of the `}table ${name}`, {
+    next: version === undefined ? 'sluice ingest -c CONFIG' : `sluice data versions ${name}`,
+  })
+}
+
+/** Rows of the store, oldest version first; of all tables where none is named. */
+export function listVersions({ database }: Pick<Context, 'database'>, name?: string): Promise<Row<'table_versions'>[]> {
+  const all = database.selectFrom('table_versions').selectAll().orderBy('name').orderBy('version')
+  return (name === undefined ? all : all.where('name', '=', name)).execute()
+}
+
 /**
  * The manifest of a version (default: the newest), when it and every partition are what was written.
  * Errors: NO_TABLE, MANIFEST_MISSING, MANIFEST_CORRUPT, PARTITION_MISSING, PARTITION_CORRUPT.
@@ -323,14 +365,7 @@ export async function verifyTable(
   version: number | undefined,
   context: Pick<Context, 'home' | 'database'>,
 ): Promise<TableManifest> {
-  const row = version === undefined ? await latestVersion(name, context) : await versionRow(name, version, context)
-  if (!row)
-    throw dataError(
-      'NO_TABLE',
-      `there is no ${version === undefined ? '' : `version ${version} of the `}table ${name}`,
-      { next: 'sluice ingest -c CONFIG' },
-    )
-  const manifest = readManifest(row, context.home)
+  const manifest = await findTable(name, version, context)
   for (const partition of [...manifest.partitions, ...manifest.revisions])
     await checkPartition(partitionPath(manifest, partition, context.home), partition)
   return manifest
@@ -346,14 +381,26 @@ export async function loadTable(
   return { table: await readAll(manifest, context), manifest }
 }
 
-/** The rows of one partition of a verified manifest. */
+/** The rows of one partition of a verified manifest; of `columns` only, where they are named. */
 export const readPartition = (
   manifest: TableManifest,
   partition: Partition,
   { home, signal }: Pick<Context, 'home' | 'signal'>,
-): Promise<Table> => readParquet(partitionPath(manifest, partition, home), signal)
+  columns?: string[],
+): Promise<Table> => readParquet(partitionPath(manifest, partition, home), signal, columns)
 
-const partitionPath = ({ table, version }: TableManifest, { file }: Partition, home: string) =>
+/** One column of a verified table, of all its partitions. */
+export async function readColumn(
+  manifest: TableManifest,
+  name: string,
+  context: Pick<Context, 'home' | 'signal'>,
+): Promise<Values> {
+  const parts = []
+  for (const partition of manifest.partitions) parts.push(await readPartition(manifest, partition, context, [name]))
+  return joinTables(parts).columns[0].values
+}
+
+export const partitionPath = ({ table, version }: TableManifest, { file }: Partition, home: string) =>
   join(tableFolder(home, table, String(version)), file)
 
 const versionRow = (name: string, version: number, { database }: Pick<Context, 'database'>) =>
@@ -364,7 +411,8 @@ const versionRow = (name: string, version: number, { database }: Pick<Context, '
     .where('version', '=', version)
     .executeTakeFirst()
 
-function readManifest(row: Row<'table_versions'>, home: string): TableManifest {
+/** Errors: MANIFEST_MISSING, MANIFEST_CORRUPT. */
+export function readManifest(row: Row<'table_versions'>, home: string): TableManifest {
   const path = join(tableFolder(home, row.name, String(row.version)), 'manifest.json')
   const next = `remove ${tableFolder(home, row.name, String(row.version))} and run: sluice ingest -c CONFIG`
   let text: string
@@ -383,7 +431,8 @@ function readManifest(row: Row<'table_versions'>, home: string): TableManifest {
   return manifest
 }
 
-async function checkPartition(path: string, { sha256 }: Partition): Promise<void> {
+/** Errors: PARTITION_MISSING, PARTITION_CORRUPT. */
+export async function checkPartition(path: string, { sha256 }: Partition): Promise<void> {
   const next = 'remove the folder of this version and run: sluice ingest -c CONFIG'
   if (!existsSync(path)) throw dataError('PARTITION_MISSING', `the partition ${path} is missing`, { next })
   if ((await fileDigests(path)).sha256 !== sha256)

@@ -14,7 +14,8 @@ import {
   type Values,
 } from '../base/table.ts'
 import { isoTime, parseTimeframe } from '../base/time.ts'
-import { type DataSchema, VALUE_COLUMNS } from '../data/schema.ts'
+import type { DataSchema } from '../data/columns.ts'
+import { VALUE_COLUMNS } from '../data/schema.ts'
 import { loadTable, type TableManifest } from '../data/tables.ts'
 import {
   expandFeatures,

@@ -1,11 +1,12 @@
 // The kinds of features: keys, defaults and the function that makes each. A new kind is a row of KINDS.
 import { z } from 'zod'
 import { messageOf, usageError } from '../base/errors.ts'
+import { parseExpression } from '../base/expression.ts'
 import { isName, NAME_RULE } from '../base/name.ts'
 import { isTimeframe, parseTimeframe, type Timeframe } from '../base/time.ts'
 import * as bars from './bars.ts'
 import { evaluationOrder, warmups } from './compute.ts'
-import { expressionFeature, expressionWarmup, parseExpression } from './expression.ts'
+import { expressionFeature, expressionWarmup } from './expression.ts'
 import { type Feature, passThrough } from './feature.ts'
 import * as series from './indicators.ts'
 import { joinedColumn, type SentimentSpec, sentiment } from './sentiment.ts'

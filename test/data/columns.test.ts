@@ -117,7 +117,7 @@ describe('a rule', () => {
     const schema = [{ name: 'c', type: 'number', min: 0 }]
     await expect(load('c\n1\n-1\n', schema, { on_bad_row: 'fail' })).rejects.toMatchObject({
       code: 'BAD_ROW',
-      message: expect.stringMatching(/^1 bad rows: .*x\.csv:3 BELOW_MINIMUM of c$/),
+      message: expect.stringMatching(/^1 bad row: .*x\.csv:3 BELOW_MINIMUM of c \(-1\)$/),
     })
   })
 })

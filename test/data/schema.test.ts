@@ -9,8 +9,10 @@ describe('the data section', () => {
   it('has defaults for all but the source', () => {
     expect(dataConfig.parse({ source: { kind: 'file', path: 'x.csv' } })).toEqual({
       schema: 'candles',
+      adjust: { report_jumps: 0.25 },
       on_bad_row: 'quarantine',
       partition_rows: 1_000_000,
+      rules: [],
       source: {
         kind: 'file',
         path: 'x.csv',

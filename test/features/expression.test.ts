@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { SluiceError } from '../../src/base/errors.ts'
-import { expressionFeature, expressionWarmup, parseExpression } from '../../src/features/expression.ts'
+import { parseExpression } from '../../src/base/expression.ts'
+import { expressionFeature, expressionWarmup } from '../../src/features/expression.ts'
 import { type Columns, compute } from './series.ts'
 
 const evaluate = (text: string, columns: Columns = { x: Float64Array.of(0) }) => [

@@ -2,9 +2,10 @@
 import { dataError, SluiceError, usageError } from '../../base/errors.ts'
 import { type Again, type Answer, comeAgain, isSuccess, openFetcher, parseJson, statusError } from '../../base/fetch.ts'
 import { isoTime, parseTimeframe, timeframeLength } from '../../base/time.ts'
+import type { DataSchema } from '../columns.ts'
 import { openPages } from '../pages.ts'
 import type { Rows, Source, SourceContext } from '../rows.ts'
-import { type DataSchema, fileSource, type HttpSource, READING_KEYS } from '../schema.ts'
+import { fileSource, type HttpSource, READING_KEYS } from '../schema.ts'
 import { readFileSource } from './file.ts'
 
 /** As many as a source has files. */

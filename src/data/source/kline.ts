@@ -1,8 +1,9 @@
 // A kline of Binance, of its API and its archives alike, as a row.
 import { cellReader } from '../cells.ts'
+import type { DataSchema } from '../columns.ts'
 import { type Layout, placer } from '../layout.ts'
 import { addRow, type Rows, refuse, type Warning } from '../rows.ts'
-import type { DataSchema, KLINE_EXTRAS } from '../schema.ts'
+import type { KLINE_EXTRAS } from '../schema.ts'
 import { epochMs, KIND, unitOf } from '../timestamp.ts'
 
 /** Open time, open, high, low, close, volume, close time, quote volume, trades, taker buy base, taker buy quote, unused. */

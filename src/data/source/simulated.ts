@@ -1,9 +1,10 @@
 // Candles from a seed, for examples and for tests that must know the truth: whether there is anything to learn.
 import { random } from '../../base/random.ts'
 import { barClose, DAY, parseTimeframe, timeframeLength } from '../../base/time.ts'
+import type { DataSchema } from '../columns.ts'
 import { candleLayout } from '../layout.ts'
 import { addRow, emptyRows, type Rows, type Source, type SourceContext } from '../rows.ts'
-import type { DataSchema, SimulatedSource } from '../schema.ts'
+import type { SimulatedSource } from '../schema.ts'
 import { timeSettler } from '../times.ts'
 import { KIND } from '../timestamp.ts'
 
