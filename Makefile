@@ -37,7 +37,7 @@ test-unit: $(NODE_STAMP) ## the tests that need no Python
 test-long: setup-dev ## what is too long for CI
 	@node test/run.js long
 
-lint: $(NODE_STAMP) ## format, lint, types
+lint: $(BUILD_STAMP) ## format, lint, types
 	npx --no-install biome check .
 	npx --no-install tsc --noEmit
 
