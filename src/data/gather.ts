@@ -11,7 +11,7 @@ import { joinRows, type Rows, type Source } from './rows.ts'
 import { type Spilled, spill, type Words } from './spill.ts'
 
 /** Rows that are held in memory before they are put on disk; about half as many are arranged at once after that. */
-const MOST_IN_MEMORY = 1 << 21
+const MOST_IN_MEMORY = 1 << 20
 
 export interface Gathered {
   layout: Layout
@@ -40,7 +40,7 @@ export async function gather(source: Source, options: GatherOptions): Promise<Ga
   const refused = refusedRows(source, rules)
   const words: Words = { list: [], numbers: new Map() }
   const runs: Spilled[] = []
-  let pending: Rows[] = []
+  const pending: Rows[] = []
   let held = 0
   let read = 0
   let contract: Contract | undefined
@@ -50,13 +50,13 @@ export async function gather(source: Source, options: GatherOptions): Promise<Ga
     contract ??= contractOf(rows.layout, rules)
     if (rows.layout.candles) checkCandles(rows)
     contract.check(rows)
+    if (held > 0 && held + rows.count > mostInMemory && rows.layout.time >= 0) {
+      runs.push(spillRun(joinRows(pending.splice(0))))
+      held = 0
+    }
     read += rows.count
     held += rows.count
     pending.push(rows)
-    if (held < mostInMemory || rows.layout.time < 0) continue
-    runs.push(spillRun(joinRows(pending)))
-    pending = []
-    held = 0
   }
   if (!contract) return undefined
   const layout = contract.layout
@@ -74,8 +74,7 @@ export async function gather(source: Source, options: GatherOptions): Promise<Ga
   }
 
   async function* tables(): AsyncGenerator<Table> {
-    const rest = pending.length ? joinRows(pending) : undefined
-    pending = []
+    const rest = pending.length ? joinRows(pending.splice(0)) : undefined
     if (!runs.length) {
       if (rest) yield accept(rest)
       return

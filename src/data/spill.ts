@@ -35,18 +35,20 @@ export function spill(rows: Rows, order: Int32Array, folder: string, words: Word
     return to
   }
   const n = order.length
-  const columns: Numbers[] = rows.values.map(values =>
-    values instanceof Float64Array ? take(values, new Float64Array(n)) : numbered(values, order, words),
-  )
-  const places = [
-    take(rows.line, new Uint32Array(n)),
-    take(rows.position, new Float64Array(n)),
-    take(rows.size, new Uint32Array(n)),
-    take(rows.file, new Uint16Array(n)),
+  // One column at a time, so that no more than one is in memory twice.
+  const columns: (() => Numbers)[] = [
+    ...rows.values.map(
+      values => () =>
+        values instanceof Float64Array ? take(values, new Float64Array(n)) : numbered(values, order, words),
+    ),
+    () => take(rows.line, new Uint32Array(n)),
+    () => take(rows.position, new Float64Array(n)),
+    () => take(rows.size, new Uint32Array(n)),
+    () => take(rows.file, new Uint16Array(n)),
   ]
-  const files = [...columns, ...places].map((values, i) => columnFile(join(folder, String(i)), values))
-  const time = columns[layout.time] as Float64Array
-  const sample = Float64Array.from({ length: Math.ceil(n / STRIDE) }, (_, i) => time[i * STRIDE])
+  const files = columns.map((column, i) => columnFile(join(folder, String(i)), column()))
+  const time = rows.values[layout.time] as Float64Array
+  const sample = Float64Array.from({ length: Math.ceil(n / STRIDE) }, (_, i) => time[order[i * STRIDE]])
   return {
     rows: n,
     sample,

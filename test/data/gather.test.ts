@@ -59,7 +59,7 @@ it('what does not fit in memory is the same table, with the same rows refused', 
       const { result, spilled } = await gathered(paths, Number.POSITIVE_INFINITY)
       expect(spilled).toBe(false)
       const small = await gathered(paths, 1)
-      expect(small.spilled).toBe(true)
+      expect(small.spilled).toBe(paths.length > 1)
       expect(small.result).toEqual(result)
       const { read, accepted, dropped, reasons } = result
       expect(read).toBe(accepted + dropped + Object.values(reasons).reduce((sum, count) => sum + count, 0))
