@@ -102,6 +102,17 @@ export function sortedQuantile(sorted: ArrayLike<number>, q: number): number {
   return sorted[below] + (at - below) * (sorted[above] - sorted[below])
 }
 
+/** The place of the first of ascending values that is not below `value`; their number where there is none. */
+export function lowerBound<T extends number | string>(sorted: ArrayLike<T>, value: T): number {
+  let [low, high] = [0, sorted.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (sorted[middle] < value) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
 /** Above this sample size the exact p-value gives way to the limit, as in scipy's `ks_2samp`. */
 const EXACT_UP_TO = 10_000
 
