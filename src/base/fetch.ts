@@ -7,6 +7,7 @@ import { pipeline } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createGunzip } from 'node:zlib'
 import { dataError, messageOf, SluiceError } from './errors.ts'
+import { withoutSecrets } from './secrets.ts'
 import { isoTime } from './time.ts'
 
 /** What a config says of its downloads. */
@@ -101,11 +102,8 @@ export function openFetcher(rules: FetchRules, context: FetchContext): Fetcher {
   const pauses = new Map<string, Promise<unknown>>()
   const stopped = new Map<string, SluiceError>()
 
-  const shown = (text: string) =>
-    secrets
-      .flatMap(secret => (secret ? [secret, encodeURIComponent(secret)] : []))
-      .reduce((hidden, secret) => hidden.replaceAll(secret, '***'), text)
-  const failure = (code: string, message: string, more?: { next?: string }) => dataError(code, shown(message), more)
+  const failure = (code: string, message: string, more?: { next?: string }) =>
+    dataError(code, withoutSecrets(message, secrets), more)
 
   function checked(text: string, base?: URL): URL {
     if (!URL.canParse(text, base?.href)) throw failure('URL', `${text} is no URL`)
@@ -289,11 +287,5 @@ export function statusError({ status }: Answer, url: string): SluiceError {
 
 export const isSuccess = ({ status }: Pick<Answer, 'status'>): boolean => status >= 200 && status < 300
 
-/** The JSON of a body; undefined where it is none, or cut off. */
-export function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}
+/** An answer that should have been JSON. */
+export const NO_JSON: Again = { again: 'the answer is no JSON, or cut off', code: 'BAD_RESPONSE' }

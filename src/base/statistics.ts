@@ -2,7 +2,7 @@
 
 const SQRT_2PI = Math.sqrt(2 * Math.PI)
 
-export const normalDensity = (x: number): number => Math.exp((-x * x) / 2) / SQRT_2PI
+const normalDensity = (x: number): number => Math.exp((-x * x) / 2) / SQRT_2PI
 
 /**
  * P(Z <= x) of the standard normal, to 1e-15; the lower tail to 1e-13 of its own size.

@@ -344,10 +344,13 @@ export async function findTable(
 ): Promise<TableManifest> {
   const row = version === undefined ? await latestVersion(name, context) : await versionRow(name, version, context)
   if (row) return readManifest(row, context.home)
-  throw dataError('NO_TABLE', `there is no ${version === undefined ? '' : `version ${version} of the `}table ${name}`, {
+  throw noTable(name, version)
+}
+
+export const noTable = (name: string, version?: number) =>
+  dataError('NO_TABLE', `there is no ${version === undefined ? '' : `version ${version} of the `}table ${name}`, {
     next: version === undefined ? 'sluice ingest -c CONFIG' : `sluice data versions ${name}`,
   })
-}
 
 /** Rows of the store, oldest version first; of all tables where none is named. */
 export function listVersions({ database }: Pick<Context, 'database'>, name?: string): Promise<Row<'table_versions'>[]> {
