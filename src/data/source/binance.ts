@@ -1,16 +1,8 @@
 // Klines of Binance's REST API (spot and USD-M futures), or from the archives of data.binance.vision.
 import { concurrently } from '../../base/concurrent.ts'
 import { dataError, type SluiceError } from '../../base/errors.ts'
-import {
-  type Again,
-  type Answer,
-  comeAgain,
-  type Fetcher,
-  isSuccess,
-  NO_JSON,
-  openFetcher,
-  retryAfter,
-} from '../../base/fetch.ts'
+import { type Again, comeAgain, type Fetcher, isSuccess, NO_JSON, openFetcher, retryAfter } from '../../base/fetch.ts'
+import type { Answer } from '../../base/request.ts'
 import { secretOf } from '../../base/secrets.ts'
 import { barClose, isoTime, parseTimeframe, timeframeLength } from '../../base/time.ts'
 import type { DataSchema } from '../columns.ts'

@@ -1,6 +1,7 @@
 // The Crypto Fear & Greed Index of alternative.me: one value a day.
 import { dataError } from '../../base/errors.ts'
-import { type Again, type Answer, comeAgain, isSuccess, NO_JSON, openFetcher, statusError } from '../../base/fetch.ts'
+import { type Again, comeAgain, isSuccess, NO_JSON, openFetcher, statusError } from '../../base/fetch.ts'
+import type { Answer } from '../../base/request.ts'
 import { DAY } from '../../base/time.ts'
 import { cellReader } from '../cells.ts'
 import { type DataSchema, dataSchema } from '../columns.ts'

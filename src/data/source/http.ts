@@ -1,6 +1,7 @@
 // Rows that a server answers with, page after page: each page becomes a file, which is read as files are.
 import { dataError, SluiceError } from '../../base/errors.ts'
-import { type Again, type Answer, comeAgain, isSuccess, NO_JSON, openFetcher, statusError } from '../../base/fetch.ts'
+import { type Again, comeAgain, isSuccess, NO_JSON, openFetcher, statusError } from '../../base/fetch.ts'
+import type { Answer } from '../../base/request.ts'
 import { secretOf, withoutSecrets } from '../../base/secrets.ts'
 import { isoTime, parseTimeframe, timeframeLength } from '../../base/time.ts'
 import type { DataSchema } from '../columns.ts'
