@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Context } from './base/context.ts'
 import { usageError } from './base/errors.ts'
 import { isName, NAME_RULE } from './base/name.ts'
+import { takeValues } from './base/table.ts'
 import type { Config, LoadedConfig } from './config.ts'
 import { writeTable } from './data/files.ts'
 import { readDataset } from './learn/dataset.ts'
@@ -98,7 +99,7 @@ type SignalRows = BarRows & { symbol: string[]; signal: Int8Array }
 async function testRows({ config, dataset, selected, verdict }: Story): Promise<SignalRows> {
   const rows = dataset.market ? indices(dataset.split.test) : new Uint32Array(0)
   const { time, open, close } = await readDataset(dataset)
-  const take = (values: Float64Array) => Float64Array.from(rows, row => values[row])
+  const take = (values: Float64Array) => takeValues(values, rows)
   const signal = rows.length
     ? act(dataset, await testPredictions(dataset, verdict.proven), selected.selected.threshold!, config.backtest.mode)
     : new Int8Array(0)

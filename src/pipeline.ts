@@ -146,7 +146,7 @@ export async function trainStage(
   return step(run, 'train', inputs, () => train(dataset, candidates, seed, context), context, intact)
 }
 
-export function selectStage(
+function selectStage(
   dataset: Dataset,
   trained: Trained[],
   config: Config,
@@ -159,7 +159,7 @@ export function selectStage(
   return step(run, 'select', inputs, () => choose(dataset, trained, { thresholds, select, backtest }, context), context)
 }
 
-export async function gateStage(
+async function gateStage(
   table: IngestResult,
   dataset: Dataset,
   trained: Trained[],
@@ -180,7 +180,7 @@ export async function gateStage(
   return step(run, 'gate', inputs, work, context, ({ proven }) => isIntact(proven))
 }
 
-export async function registerStage(
+async function registerStage(
   table: IngestResult,
   { specs }: Features,
   dataset: Dataset,

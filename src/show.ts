@@ -63,7 +63,7 @@ export function ingested({
   created,
 }: IngestResult): string {
   return [
-    `${name}@${version}${created ? '' : ' (unchanged)'}: ${accepted} bars of ${timeframe ?? 'no fixed length'}, ${from} to ${to}`,
+    `${name}@${version}${created ? '' : ' (unchanged)'}: ${accepted} rows${timeframe ? ` of ${timeframe}` : ''}${from === null ? '' : `, ${from} to ${to}`}`,
     `read ${read} = accepted ${accepted} + rejected ${rejected} + duplicates ${duplicates}`,
     ...Object.entries(reasons).map(([code, n]) => `  ${code}: ${n}`),
     ...(broken.length ? [`rejected: ${brokenText(broken)}`] : []),
@@ -135,7 +135,7 @@ export const built = ({
   out?: unknown
 }): string =>
   [
-    `${rows} bars x ${features.length} features in ${seconds} s; warm-up ${warmup} bars, label ${label} over ${horizon}`,
+    `${rows} rows x ${features.length} features in ${seconds} s; label ${label}${horizon ? ` over ${horizon} rows, warm-up ${warmup}` : ''}`,
     features.join(' '),
     ...(out ? [`written to ${out}`] : []),
   ].join('\n')

@@ -249,3 +249,18 @@ describe('ARCHITECTURE.md', () => {
     expect(missing).toEqual([])
   })
 })
+
+it('every code of an error is in the documentation', () => {
+  const files = (folder: string, end: string) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).filter(name => name.endsWith(end))
+  const thrown = files('src', '.ts').flatMap(name =>
+    [...read(join('src', name)).matchAll(/(?:Error|failure|corrupt|refuse)\(\s*'([A-Z][A-Z0-9_]+)'/g)].map(
+      ([, code]) => code,
+    ),
+  )
+  const documented = files('docs', '.md')
+    .map(name => read(join('docs', name)))
+    .join('\n')
+  expect(thrown.length).toBeGreaterThan(100)
+  expect(thrown.filter(code => !new RegExp(`\\b${code}\\b`).test(documented))).toEqual([])
+})

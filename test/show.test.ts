@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import type { IngestResult } from '../src/data/ingest.ts'
 import type { RunResult } from '../src/pipeline.ts'
-import { ran, trained } from '../src/show.ts'
+import { built, ingested, ran, trained } from '../src/show.ts'
 
 const best = { id: 'ridge-1', kind: 'ridge', params: { alpha: 1 }, threshold: null, metrics: { rmse: 2, r2: 0.5 } }
 
@@ -57,4 +58,13 @@ describe('a run', () => {
 
 it('candidates are told by the figures of their task', () => {
   expect(trained([best]).split('\n')[0]).toMatch(/^candidate +rmse +r2 +parameters$/)
+})
+
+it('rows without a time are neither bars nor between two times', () => {
+  const table = { table: 't', version: 1, created: true, read: 3, accepted: 3, rejected: 0, duplicates: 0 }
+  const nothing = { reasons: {}, broken: [], quarantine: null, timeframe: null, from: null, to: null }
+  const text = ingested({ ...table, ...nothing } as unknown as IngestResult)
+  expect(text).toBe('t@1: 3 rows\nread 3 = accepted 3 + rejected 0 + duplicates 0')
+  const one = { rows: 3, features: ['a'], label: 'column', warmup: 0, horizon: 0, seconds: 0.1 }
+  expect(built(one)).toBe('3 rows x 1 features in 0.1 s; label column\na')
 })

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import type { Data, DataType, RecordBatch, Vector } from 'apache-arrow'
 import { writeAtomic } from './blobs.ts'
-import { dataError, messageOf, SluiceError } from './errors.ts'
+import { dataError, fileUnreadable, messageOf, SluiceError } from './errors.ts'
 import { checkFrame } from './ipc.ts'
 import { unlz4 } from './unpack.ts'
 
@@ -86,8 +86,7 @@ export async function scanArrow(path: string): Promise<ArrowFile> {
   arrow.compressionRegistry.set(arrow.CompressionType.LZ4_FRAME, { decode: unlz4 })
   const unreadable = (cause: unknown) => {
     if (cause instanceof SluiceError) return cause
-    if ((cause as NodeJS.ErrnoException).syscall)
-      return dataError('FILE_UNREADABLE', `cannot read ${path}: ${messageOf(cause)}`, { cause })
+    if ((cause as NodeJS.ErrnoException).syscall) return fileUnreadable(path, cause)
     if (messageOf(cause).includes('codec not found'))
       return dataError('ARROW_CODEC', `${path} is packed with ZSTD, which cannot be read here`, {
         next: "write it with compression='lz4' or 'uncompressed', or as Parquet",

@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { basename, dirname, join, resolve, sep } from 'node:path'
-import { SluiceError, usageError } from './errors.ts'
+import { fileUnreadable, usageError } from './errors.ts'
 import { isName, NAME_RULE } from './name.ts'
 
 /** A name that may become part of a path. */
@@ -105,7 +105,7 @@ export async function fileDigests(path: string): Promise<FileDigests> {
       bytes += chunk.length
     }
   } catch (cause) {
-    throw new SluiceError('data', 'FILE_UNREADABLE', `cannot read ${path}: ${(cause as Error).message}`, { cause })
+    throw fileUnreadable(path, cause)
   }
   return { sha256: sha256.digest('hex'), md5: md5.digest('hex'), bytes }
 }

@@ -41,6 +41,10 @@ export const dataError = (code: string, message: string, more?: More) => new Slu
 export const engineError = (code: string, message: string, more?: More) =>
   new SluiceError('engine', code, message, more)
 
+/** Of a file that cannot be opened or read. */
+export const fileUnreadable = (path: string, cause: unknown) =>
+  dataError('FILE_UNREADABLE', `cannot read ${path}: ${messageOf(cause)}`, { cause })
+
 /** What an abort signal is given as its reason when a person stops a command. */
 export const interruption = () => new SluiceError('interrupted', 'INTERRUPTED', 'interrupted')
 

@@ -1,12 +1,8 @@
-// The one way to a URL that a user gave: http(s) only, no private address, bounded in size and time, repeated only where that may help.
-import { lookup } from 'node:dns'
-import { Agent as HttpAgent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
-import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
-import { BlockList, isIP, type LookupFunction } from 'node:net'
-import { pipeline } from 'node:stream'
+// The one way to a URL that a user gave: a guarded GET (request.ts), repeated only where that may help.
 import { setTimeout as delay } from 'node:timers/promises'
-import { createGunzip } from 'node:zlib'
 import { dataError, messageOf, SluiceError } from './errors.ts'
+import { type Answer, BOUNDS, openRequests } from './request.ts'
+import { withoutSecrets } from './secrets.ts'
 import { isoTime } from './time.ts'
 
 /** What a config says of its downloads. */
@@ -31,14 +27,6 @@ export interface FetchContext {
   bounds?: Partial<typeof BOUNDS>
 }
 
-export interface Answer {
-  status: number
-  headers: IncomingHttpHeaders
-  text: string
-  /** Its end was told by a length or by chunks; else a body that was cut off looks like one that was not. */
-  delimited: boolean
-}
-
 /** An answer that may be another one next time. */
 export interface Again {
   again: string
@@ -60,135 +48,24 @@ export interface Fetcher {
   close(): void
 }
 
-const BOUNDS = {
-  /** Ms until a connection stands, between two pieces of an answer, and for the whole of it. */
-  connect: 10_000,
-  idle: 30_000,
-  total: 600_000,
-  /** Of an answer, unpacked. */
-  bytes: 1 << 28,
-}
 /** Ms. */
 const BACKOFF = { floor: 500, cap: 60_000 }
-const MOST_REDIRECTS = 5
-
-/** Not of the public Internet (IANA special-purpose address registries). */
-const PRIVATE = new BlockList()
-for (const range of [
-  ...['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.0.0.0/24'],
-  ...['192.0.2.0/24', '192.168.0.0/16', '198.18.0.0/15', '198.51.100.0/24', '203.0.113.0/24', '224.0.0.0/3'],
-  ...['::/127', '64:ff9b::/96', '64:ff9b:1::/48', '100::/64', '2001::/23', '2001:db8::/32', '2002::/16'],
-  ...['fc00::/7', 'fe80::/9', 'ff00::/8'],
-]) {
-  const [address, bits] = range.split('/')
-  PRIVATE.addSubnet(address, Number(bits), familyOf(address))
-}
-
-function familyOf(address: string): 'ipv4' | 'ipv6' {
-  return isIP(address) === 6 ? 'ipv6' : 'ipv4'
-}
-
-export const isPrivate = (address: string): boolean => PRIVATE.check(address, familyOf(address))
 
 export function openFetcher(rules: FetchRules, context: FetchContext): Fetcher {
   const { now, secrets = [], sleep = pass } = context
-  const bounds = { ...BOUNDS, ...context.bounds }
   const closed = new AbortController()
   const signal = AbortSignal.any([context.signal, closed.signal])
-  const options = { keepAlive: true, maxSockets: rules.parallel }
-  const agents = { 'http:': new HttpAgent(options), 'https:': new HttpsAgent(options) }
+  const failure = (code: string, message: string, more?: { next?: string }) =>
+    dataError(code, withoutSecrets(message, secrets), more)
+  const requests = openRequests(rules, { signal, bounds: { ...BOUNDS, ...context.bounds }, failure })
   /** By host: a time in which nothing is sent there, and why nothing will be any more. */
   const pauses = new Map<string, Promise<unknown>>()
   const stopped = new Map<string, SluiceError>()
 
-  const shown = (text: string) =>
-    secrets
-      .flatMap(secret => (secret ? [secret, encodeURIComponent(secret)] : []))
-      .reduce((hidden, secret) => hidden.replaceAll(secret, '***'), text)
-  const failure = (code: string, message: string, more?: { next?: string }) => dataError(code, shown(message), more)
-
-  function checked(text: string, base?: URL): URL {
-    if (!URL.canParse(text, base?.href)) throw failure('URL', `${text} is no URL`)
-    const url = new URL(text, base)
-    if (url.protocol !== 'http:' && url.protocol !== 'https:') throw failure('URL', `${text} is neither http nor https`)
-    if (url.username || url.password) throw failure('URL', `the URL of ${url.host} holds a name or a password`)
-    const host = url.hostname.replace(/^\[|\]$/g, '')
-    if (isIP(host) && !rules.allow_private && isPrivate(host)) throw isInside(host, host)
-    return url
-  }
-
-  const isInside = (host: string, address: string) =>
-    failure('ADDRESS', `${host} is not on the public Internet (${address})`, {
-      next: 'allow_private: true, if this config may reach it',
-    })
-
-  /** The address that is connected to is the one that was looked at. */
-  const guardedLookup: LookupFunction = (host, options, done) =>
-    lookup(host, { ...options, all: true }, (error, found) => {
-      if (error) return done(error, '')
-      const inside = rules.allow_private ? undefined : found.find(({ address }) => isPrivate(address))
-      if (inside) return done(isInside(host, inside.address), '')
-      if (options.all) done(null, found)
-      else done(null, found[0].address, found[0].family)
-    })
-
-  function send(url: URL, headers: Record<string, string>): Promise<Answer> {
-    return new Promise((resolve, reject) => {
-      const protocol = url.protocol as 'http:' | 'https:'
-      const send = protocol === 'https:' ? httpsRequest : httpRequest
-      const request = send(url, {
-        agent: agents[protocol],
-        headers: { accept: '*/*', 'accept-encoding': 'gzip', 'user-agent': 'sluice', ...headers },
-        lookup: guardedLookup,
-        signal,
-        timeout: bounds.idle,
-      })
-      const endAfter = (ms: number, what: string) =>
-        setTimeout(() => request.destroy(new Error(`${what} in ${ms / 1000} s`)), ms)
-      const total = endAfter(bounds.total, 'no whole answer')
-      request.on('socket', socket => {
-        if (!socket.connecting) return
-        const connecting = endAfter(bounds.connect, 'no connection')
-        socket.once('connect', () => clearTimeout(connecting)).once('close', () => clearTimeout(connecting))
-      })
-      request.on('timeout', () => request.destroy(new Error(`nothing came for ${bounds.idle / 1000} s`)))
-      request.on('close', () => clearTimeout(total))
-      request.on('error', reject)
-      request.on('response', response => collect(response, url).then(resolve, reject))
-      request.end()
-    })
-  }
-
-  async function collect(response: IncomingMessage, { host }: URL): Promise<Answer> {
-    const { headers, statusCode: status = 0 } = response
-    const packed = headers['content-encoding'] === 'gzip'
-    const chunks: Buffer[] = []
-    let size = 0
-    for await (const chunk of packed ? pipeline(response, createGunzip(), () => {}) : response) {
-      size += chunk.length
-      // Leaving the loop destroys the stream, and with it the connection.
-      if (size > bounds.bytes) throw failure('TOO_LARGE', `an answer of ${host} has over ${bounds.bytes} bytes`)
-      chunks.push(chunk)
-    }
-    const delimited = 'content-length' in headers || headers['transfer-encoding'] === 'chunked' || packed
-    return { status, headers, text: Buffer.concat(chunks).toString('utf8'), delimited }
-  }
-
-  async function follow(url: URL, headers: Record<string, string>, hops = 0): Promise<Answer> {
-    const answer = await send(url, headers)
-    const { location } = answer.headers
-    if (answer.status < 300 || answer.status >= 400 || location === undefined) return answer
-    const next = checked(location, url)
-    if (hops === MOST_REDIRECTS) throw failure('REDIRECT', `${url.host} redirects more than ${MOST_REDIRECTS} times`)
-    if (url.protocol === 'https:' && next.protocol === 'http:')
-      throw failure('REDIRECT', `${url.host} redirects from https to http`)
-    return follow(next, next.origin === url.origin ? headers : {}, hops + 1)
-  }
-
   /** What breaks on the way may hold next time; what is refused here will not. */
   async function attempt(url: URL, headers: Record<string, string>): Promise<Answer | Again> {
     try {
-      return await follow(url, headers)
+      return await requests.get(url, headers)
     } catch (error) {
       signal.throwIfAborted()
       if (error instanceof SluiceError) throw error
@@ -223,7 +100,7 @@ export function openFetcher(rules: FetchRules, context: FetchContext): Fetcher {
 
   return {
     async get(text, read, headers = {}) {
-      const url = checked(text)
+      const url = requests.check(text)
       for (let tries = 0; ; tries++) {
         while (pauses.has(url.host)) await pauses.get(url.host)
         signal.throwIfAborted()
@@ -246,7 +123,7 @@ export function openFetcher(rules: FetchRules, context: FetchContext): Fetcher {
     pause: (url, ms) => pause(new URL(url), ms),
     close() {
       closed.abort()
-      for (const agent of Object.values(agents)) agent.destroy()
+      requests.close()
     },
   }
 }
@@ -289,11 +166,5 @@ export function statusError({ status }: Answer, url: string): SluiceError {
 
 export const isSuccess = ({ status }: Pick<Answer, 'status'>): boolean => status >= 200 && status < 300
 
-/** The JSON of a body; undefined where it is none, or cut off. */
-export function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}
+/** An answer that should have been JSON. */
+export const NO_JSON: Again = { again: 'the answer is no JSON, or cut off', code: 'BAD_RESPONSE' }

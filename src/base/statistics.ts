@@ -2,7 +2,7 @@
 
 const SQRT_2PI = Math.sqrt(2 * Math.PI)
 
-export const normalDensity = (x: number): number => Math.exp((-x * x) / 2) / SQRT_2PI
+const normalDensity = (x: number): number => Math.exp((-x * x) / 2) / SQRT_2PI
 
 /**
  * P(Z <= x) of the standard normal, to 1e-15; the lower tail to 1e-13 of its own size.
@@ -100,6 +100,17 @@ export function sortedQuantile(sorted: ArrayLike<number>, q: number): number {
   const below = Math.floor(at)
   const above = Math.min(below + 1, sorted.length - 1)
   return sorted[below] + (at - below) * (sorted[above] - sorted[below])
+}
+
+/** The place of the first of ascending values that is not below `value`; their number where there is none. */
+export function lowerBound<T extends number | string>(sorted: ArrayLike<T>, value: T): number {
+  let [low, high] = [0, sorted.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (sorted[middle] < value) low = middle + 1
+    else high = middle
+  }
+  return low
 }
 
 /** Above this sample size the exact p-value gives way to the limit, as in scipy's `ks_2samp`. */

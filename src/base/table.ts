@@ -24,22 +24,32 @@ export function findColumn(table: Table, name: string): Column | undefined {
 
 /** The float64 values of a `time` or `number` column; a missing or textual column is a data error. */
 export function numbers(table: Table, name: string): Float64Array {
-  const column = findColumn(table, name)
-  if (!column)
-    throw dataError('MISSING_COLUMN', `no column ${name}; there are ${table.columns.map(c => c.name).join(', ')}`)
-  if (!(column.values instanceof Float64Array))
-    throw dataError('TYPE_MISMATCH', `column ${name} holds text, not numbers`)
-  return column.values
+  const { values } = requireColumn(table, name)
+  if (!(values instanceof Float64Array)) throw dataError('TYPE_MISMATCH', `column ${name} holds text, not numbers`)
+  return values
 }
 
 /** The values of a `string` column. */
 export function strings(table: Table, name: string): (string | null)[] {
-  const column = findColumn(table, name)
-  if (!column)
-    throw dataError('MISSING_COLUMN', `no column ${name}; there are ${table.columns.map(c => c.name).join(', ')}`)
-  if (column.values instanceof Float64Array) throw dataError('TYPE_MISMATCH', `column ${name} holds numbers, not text`)
-  return column.values
+  const { values } = requireColumn(table, name)
+  if (values instanceof Float64Array) throw dataError('TYPE_MISMATCH', `column ${name} holds numbers, not text`)
+  return values
 }
+
+function requireColumn(table: Table, name: string): Column {
+  const column = findColumn(table, name)
+  if (column) return column
+  throw dataError('MISSING_COLUMN', `no column ${name}; there are ${table.columns.map(c => c.name).join(', ')}`)
+}
+
+/** Epoch ms of every row; undefined where the table has no column `time` of that type. */
+export function timesOf(table: Table): Float64Array | undefined {
+  const time = findColumn(table, 'time')
+  return time?.type === 'time' ? (time.values as Float64Array).subarray(0, table.rows) : undefined
+}
+
+/** Whether two cells are the same: NaN is NaN, and -0 is 0, as in the digest. */
+export const isSame = (a: unknown, b: unknown): boolean => a === b || Object.is(a, b)
 
 /** Row numbers of each symbol, in row order; a table without `symbol` is one series named ''. */
 export function rowsBySymbol(table: Table): Map<string, Int32Array> {
@@ -89,25 +99,20 @@ export function sliceRows(table: Table, from: number, to: number): Table {
 }
 
 /** Arrays one after the other. */
-export function endToEnd(parts: Float32Array[]): Float32Array {
-  const whole = new Float32Array(parts.reduce((total, part) => total + part.length, 0))
+export const endToEnd = (parts: Float32Array[]): Float32Array =>
+  filled(new Float32Array(parts.reduce((total, part) => total + part.length, 0)), parts)
+
+/** Pieces end to end; `length` is that of all of them. */
+export const joinNumbers = (pieces: Float64Array[], length: number): Float64Array =>
+  filled(new Float64Array(length), pieces)
+
+function filled<T extends Float32Array | Float64Array>(whole: T, parts: T[]): T {
   let at = 0
   for (const part of parts) {
     whole.set(part, at)
     at += part.length
   }
   return whole
-}
-
-/** Pieces end to end; `length` is that of all of them. */
-export function joinNumbers(pieces: Float64Array[], length: number): Float64Array {
-  const values = new Float64Array(length)
-  let at = 0
-  for (const piece of pieces) {
-    values.set(piece, at)
-    at += piece.length
-  }
-  return values
 }
 
 /** Tables of the same columns end to end. */
@@ -124,15 +129,16 @@ export function joinTables(parts: Table[]): Table {
 
 /** The rows of `index`, in that order. */
 export function takeRows(table: Table, index: ArrayLike<number>): Table {
-  const columns = table.columns.map(({ name, type, values }) => {
-    if (values instanceof Float64Array) {
-      const taken = new Float64Array(index.length)
-      for (let i = 0; i < index.length; i++) taken[i] = values[index[i]]
-      return { name, type, values: taken }
-    }
-    return { name, type, values: Array.from(index, i => values[i]) }
-  })
+  const columns = table.columns.map(({ name, type, values }) => ({ name, type, values: takeValues(values, index) }))
   return { rows: index.length, columns }
+}
+
+/** The values of these rows, in that order. */
+export function takeValues<T extends Values>(values: T, index: ArrayLike<number>): T {
+  if (!(values instanceof Float64Array)) return Array.from(index, row => values[row]) as T
+  const taken = new Float64Array(index.length)
+  for (let i = 0; i < index.length; i++) taken[i] = values[index[i]]
+  return taken as T
 }
 
 /**

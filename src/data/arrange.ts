@@ -1,5 +1,5 @@
 // Rows in the order of their table, each key once: sorted by time, then symbol; without a time as the source has them.
-import type { Column, Table } from '../base/table.ts'
+import { type Column, isSame, type Table, takeValues, type Values } from '../base/table.ts'
 import { goodRows, type Rows, refuse } from './rows.ts'
 
 export interface Arranged {
@@ -80,9 +80,6 @@ function drop(rows: Rows, row: number, winner: number, dropped: Dropped): void {
   dropped.winners.set(row, winner)
 }
 
-/** NaN is NaN here. */
-const isSame = (a: unknown, b: unknown): boolean => a === b || Object.is(a, b)
-
 function isAscending(rows: Int32Array, compare: (a: number, b: number) => number): boolean {
   for (let i = 1; i < rows.length; i++) if (compare(rows[i - 1], rows[i]) > 0) return false
   return true
@@ -116,19 +113,14 @@ function misplaced({ values, layout }: Rows, kept: Int32Array): number {
 export function tableOf({ layout, count, values }: Rows, order: Int32Array): Table {
   const inPlace = order.length === count && isAscending(order, (a, b) => a - b) // all of them, each once
   const columns = layout.columns.map(
-    ({ name, type }, i): Column => ({ name, type, values: inPlace ? cut(values[i], count) : taken(values[i], order) }),
+    ({ name, type }, i): Column => ({
+      name,
+      type,
+      values: inPlace ? cut(values[i], count) : takeValues(values[i], order),
+    }),
   )
   return { rows: order.length, columns }
 }
 
-type Values = Column['values']
-
 const cut = (values: Values, count: number): Values =>
   values instanceof Float64Array ? values.subarray(0, count) : values.slice(0, count)
-
-export function taken<T extends Values>(from: T, order: ArrayLike<number>): T {
-  if (!(from instanceof Float64Array)) return Array.from(order, row => from[row]) as T
-  const values = new Float64Array(order.length)
-  for (let i = 0; i < order.length; i++) values[i] = from[order[i]]
-  return values as T
-}

@@ -1,5 +1,12 @@
 // The candle contract: which rows are taken.
-import { type Rows, refuse } from './rows.ts'
+import { type Rows, refuse, type Warning } from './rows.ts'
+
+/** The config says that a source has no volume. */
+export const noVolume = (count: number): Warning => ({
+  code: 'NO_VOLUME',
+  message: 'there is no volume; it is 0',
+  count,
+})
 
 /** Holds the value rules to every row of candles: positive prices, volume not negative, low <= open, close <= high. */
 export function checkCandles(rows: Rows): void {

@@ -1,7 +1,16 @@
 // How two versions of a table differ: rows by key, columns and their types, the distribution of every column.
 import type { Context } from '../base/context.ts'
 import { kolmogorovSmirnov, mean } from '../base/statistics.ts'
-import { type Column, type ColumnType, findColumn, joinTables, type Table, type Values } from '../base/table.ts'
+import {
+  type Column,
+  type ColumnType,
+  findColumn,
+  isSame,
+  joinTables,
+  type Table,
+  timesOf,
+  type Values,
+} from '../base/table.ts'
 import { isoTime } from '../base/time.ts'
 import { type Partition, readColumn, readPartition, type SchemaColumn, type TableManifest } from './tables.ts'
 
@@ -151,9 +160,6 @@ const valuesOf = (table: Table, shared: Shared): Values[] => shared.map(({ name 
 const keyText = (values: Values[], row: number, columns: number[]): string =>
   columns.length === 1 ? String(values[columns[0]][row]) : JSON.stringify(columns.map(i => values[i][row]))
 
-/** NaN is NaN here, and -0 is 0, as in the digest. */
-const isSame = (a: unknown, b: unknown): boolean => a === b || Object.is(a, b)
-
 const written = (value: number | string | null, type: ColumnType): Cell =>
   typeof value !== 'number' ? value : Number.isNaN(value) ? null : type === 'time' ? isoTime(value) : value
 
@@ -184,11 +190,6 @@ function* groups(before: Table, after: Table): Generator<[Stretch, Stretch]> {
     a = c
     b = d
   }
-}
-
-function timesOf(table: Table): Float64Array | undefined {
-  const time = findColumn(table, 'time')
-  return time?.type === 'time' ? (time.values as Float64Array) : undefined
 }
 
 /** The exact p-value costs the product of the sizes; beyond this the limit is as good for the eye. */

@@ -1,11 +1,10 @@
 // Prices adjusted for splits and dividends by factor files as Lean has them: `date,price_factor,split_factor[,reference_price]`.
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileDigests } from '../base/blobs.ts'
-import { dataError, messageOf, usageError } from '../base/errors.ts'
+import { dataError, fileUnreadable, usageError } from '../base/errors.ts'
 import { type Column, findColumn, numbers, type Table } from '../base/table.ts'
 import { DAY } from '../base/time.ts'
-import type { SourceFile, Warning } from './rows.ts'
+import { type SourceFile, sourceFiles, type Warning } from './rows.ts'
 import type { Adjustment } from './schema.ts'
 import { KIND, localTimes, readTime } from './timestamp.ts'
 
@@ -99,7 +98,7 @@ export function adjuster({ factors, symbol }: Adjustment & { factors: string }, 
 
   return {
     adjust,
-    files: () => Promise.all([...used].map(async path => ({ path, ...(await fileDigests(path)) }))),
+    files: () => sourceFiles([...used]),
     warnings() {
       const names = [...unknown.keys()]
       if (!names.length) return []
@@ -144,7 +143,7 @@ function readText(path: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch (cause) {
-    throw dataError('FILE_UNREADABLE', `cannot read ${path}: ${messageOf(cause)}`, { cause })
+    throw fileUnreadable(path, cause)
   }
 }
 

@@ -1,5 +1,5 @@
 // New rows into old ones: of equal keys the new one stands, and the old one is kept as a revision.
-import { type Column, findColumn, type Table, takeRows } from '../base/table.ts'
+import { type Column, findColumn, isSame, type Table, takeRows } from '../base/table.ts'
 import type { Layout } from './layout.ts'
 
 export interface Merger {
@@ -24,7 +24,7 @@ export function merger(layout: Pick<Layout, 'columns' | 'time' | 'symbol' | 'key
       if (order < 0) from.push(a++)
       else {
         from.push(old.rows + b)
-        if (order === 0 && !isSame(old, a, fresh, b)) lost.push(a)
+        if (order === 0 && !areSame(old, a, fresh, b)) lost.push(a)
         if (order === 0) a++
         b++
       }
@@ -40,7 +40,7 @@ export function merger(layout: Pick<Layout, 'columns' | 'time' | 'symbol' | 'key
     for (let row = 0; row < fresh.rows; row++) {
       const place = known?.get(keyOf(layout, fresh, row))
       if (place === undefined) from.push(old.rows + row)
-      else if (!isSame(old, place, fresh, row)) {
+      else if (!areSame(old, place, fresh, row)) {
         from[place] = old.rows + row
         lost.push(place)
       }
@@ -72,10 +72,8 @@ function comparing(
   }
 }
 
-const isSame = (old: Table, a: number, fresh: Table, b: number): boolean =>
-  old.columns.every(
-    ({ values }, i) => Object.is(values[a], fresh.columns[i].values[b]) || values[a] === fresh.columns[i].values[b],
-  )
+const areSame = (old: Table, a: number, fresh: Table, b: number): boolean =>
+  old.columns.every(({ values }, i) => isSame(values[a], fresh.columns[i].values[b]))
 
 function picked(old: Table, fresh: Table, from: number[]): Table {
   const columns = old.columns.map(({ name, type, values }, i): Column => {

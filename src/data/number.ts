@@ -35,7 +35,7 @@ export function numberReader({ decimal, thousands }: NumberFormat): NumberReader
 }
 
 /** The number that `text` spells, or NaN. */
-export function parseNumber(text: string): number {
+function parseNumber(text: string): number {
   const trimmed = text.trim()
   if (NUMBER.test(trimmed)) return Number(trimmed)
   return INFINITY.test(trimmed) ? (trimmed.startsWith('-') ? -Infinity : Infinity) : NaN

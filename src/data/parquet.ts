@@ -10,7 +10,7 @@ import {
   VARCHAR,
   version,
 } from '@duckdb/node-api'
-import { dataError, messageOf, SluiceError } from '../base/errors.ts'
+import { dataError, fileUnreadable, messageOf, SluiceError } from '../base/errors.ts'
 import { type Column, type ColumnType, joinNumbers, type Table } from '../base/table.ts'
 
 /** Kinds of stored columns that Sluice can read: as ms, as float64, or as text. */
@@ -206,7 +206,7 @@ function checkReadable(path: string): void {
   try {
     accessSync(path, constants.R_OK)
   } catch (cause) {
-    throw dataError('FILE_UNREADABLE', `cannot read ${path}: ${messageOf(cause)}`, { cause })
+    throw fileUnreadable(path, cause)
   }
 }
 

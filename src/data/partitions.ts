@@ -1,6 +1,7 @@
 // Which rows of a table lie in which of its files. By the rows alone, so that equal rows lie alike however they came:
 // one file while they are few, else one for each year, of a year that has more one for each month, then day, then hour.
-import { joinTables, sliceRows, type Table } from '../base/table.ts'
+import { lowerBound } from '../base/statistics.ts'
+import { joinTables, sliceRows, type Table, timesOf } from '../base/table.ts'
 import { barClose, barOpen, isoTime, parseTimeframe } from '../base/time.ts'
 
 /** A stretch of time that may be one file: [from, to). */
@@ -61,7 +62,7 @@ export function queueOf(tables: AsyncIterable<Table> | Iterable<Table>): Queue {
   let ended = false
 
   const count = () => waiting.reduce((total, { rows }) => total + rows, 0)
-  const last = () => (waiting.length ? timesOf(waiting.at(-1)!).at(-1)! : Number.NEGATIVE_INFINITY)
+  const last = () => (waiting.length ? timesOf(waiting.at(-1)!)!.at(-1)! : Number.NEGATIVE_INFINITY)
 
   async function fill(rows: number, time: number): Promise<boolean> {
     while (!ended && count() <= rows && last() < time) {
@@ -77,7 +78,7 @@ export function queueOf(tables: AsyncIterable<Table> | Iterable<Table>): Queue {
     countBefore: time => waiting.reduce((total, table) => total + rowsBefore(table, time), 0),
     async next() {
       await fill(0, Number.POSITIVE_INFINITY)
-      return waiting.length ? timesOf(waiting[0])[0] : undefined
+      return waiting.length ? timesOf(waiting[0])![0] : undefined
     },
     take(rows) {
       const whole = waiting.length === 1 ? waiting[0] : joinTables(waiting)
@@ -87,19 +88,7 @@ export function queueOf(tables: AsyncIterable<Table> | Iterable<Table>): Queue {
   }
 }
 
-const timesOf = ({ columns, rows }: Table): Float64Array =>
-  (columns.find(({ name, type }) => name === 'time' && type === 'time')!.values as Float64Array).subarray(0, rows)
-
-export function rowsBefore(table: Table, time: number): number {
-  const times = timesOf(table)
-  let [low, high] = [0, table.rows]
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if (times[middle] < time) low = middle + 1
-    else high = middle
-  }
-  return low
-}
+const rowsBefore = (table: Table, time: number): number => lowerBound(timesOf(table)!, time)
 
 export interface Piece {
   id: string

@@ -1,9 +1,8 @@
 // What a table holds, column by column and series by series. One column at a time is in memory.
 import type { Context } from '../base/context.ts'
 import { mean, sortedQuantile, variance } from '../base/statistics.ts'
-import { type ColumnType, joinTables, numbers, rowsBySymbol, type Values } from '../base/table.ts'
+import { type ColumnType, joinTables, numbers, rowsBySymbol, takeValues, type Values } from '../base/table.ts'
 import { isoTime } from '../base/time.ts'
-import { taken } from './arrange.ts'
 import { findGaps } from './gaps.ts'
 import { readColumn, readPartition, type SchemaColumn, type TableManifest } from './tables.ts'
 
@@ -120,7 +119,7 @@ async function profileSeries(manifest: TableManifest, context: Reading): Promise
   const table = joinTables(parts)
   const time = numbers(table, 'time')
   return [...rowsBySymbol(table)].map(([symbol, rows]) => {
-    const times = taken(time, rows)
+    const times = takeValues(time, rows)
     const gaps = timeframe === null ? null : findGaps(times, timeframe)
     return {
       symbol: symbols.length ? symbol : null,

@@ -1,4 +1,5 @@
 // The rows of a source in its own order, each with its place in the file and, if it cannot be taken, why.
+import { type FileDigests, fileDigests } from '../base/blobs.ts'
 import type { Context } from '../base/context.ts'
 import type { Layout } from './layout.ts'
 import { FAULTS, type Fault, faultNumber } from './schema.ts'
@@ -9,6 +10,8 @@ export interface Rows {
   count: number
   /** An array for each column of the layout: numbers with NaN for missing (times as written until they are settled, then UTC ms), text with null. */
   values: (Float64Array | (string | null)[])[]
+  /** Which of them are text. */
+  texts: number[]
   /** For each time column how its values were written (KIND). */
   kinds: (Uint8Array | undefined)[]
   /** A number of FAULTS; 0 is a row that can be taken. */
@@ -41,12 +44,12 @@ export interface Warning {
   count: number
 }
 
-export interface SourceFile {
+export interface SourceFile extends FileDigests {
   path: string
-  sha256: string
-  md5: string
-  bytes: number
 }
+
+export const sourceFiles = (paths: string[]): Promise<SourceFile[]> =>
+  Promise.all(paths.map(async path => ({ path, ...(await fileDigests(path)) })))
 
 /** What a source gives. */
 export interface Source {
@@ -90,6 +93,7 @@ export function emptyRows(layout: Layout, capacity = 1024): Rows {
     layout,
     count: 0,
     values: layout.columns.map(({ type }) => (type === 'string' ? [] : new Float64Array(capacity))),
+    texts: layout.columns.flatMap(({ type }, i) => (type === 'string' ? [i] : [])),
     kinds: layout.columns.map(({ type }) => (type === 'time' ? new Uint8Array(capacity) : undefined)),
     fault: new Uint8Array(capacity),
     culprit: new Uint16Array(capacity),
@@ -101,7 +105,7 @@ export function emptyRows(layout: Layout, capacity = 1024): Rows {
   }
 }
 
-/** Makes room for one more row and returns its number. */
+/** Makes room for one more row, whose texts are missing, and returns its number. */
 export function addRow(rows: Rows): number {
   if (rows.count === rows.line.length) {
     rows.values = rows.values.map(values => (values instanceof Float64Array ? doubled(values) : values))
@@ -113,6 +117,7 @@ export function addRow(rows: Rows): number {
     rows.size = doubled(rows.size)
     rows.file = doubled(rows.file)
   }
+  for (const i of rows.texts) (rows.values[i] as (string | null)[]).push(null)
   return rows.count++
 }
 

@@ -334,7 +334,7 @@ const postgresSource = z
     path: ['table'],
   })
 
-export const sourceConfig = z.discriminatedUnion('kind', [
+const sourceConfig = z.discriminatedUnion('kind', [
   fileSource,
   simulatedSource,
   binanceSource,

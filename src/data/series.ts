@@ -1,7 +1,6 @@
 // What is remarkable about accepted rows in time: gaps, bars closer than the bar length, closes that jump and come back.
-import { findColumn, numbers, rowsBySymbol, type Table } from '../base/table.ts'
+import { findColumn, joinNumbers, numbers, rowsBySymbol, type Table, takeValues } from '../base/table.ts'
 import { isoTime, parseTimeframe, timeframeLength } from '../base/time.ts'
-import { taken } from './arrange.ts'
 import { commonTimeframe, findGaps, type Gap } from './gaps.ts'
 import type { Warning } from './rows.ts'
 
@@ -89,8 +88,8 @@ function splitSeries(table: Table): Series[] {
   if (findColumn(table, 'symbol')?.type !== 'string') return [{ time, close }]
   return [...rowsBySymbol(table)].map(([symbol, rows]) => ({
     symbol,
-    time: taken(time, rows),
-    close: close && taken(close, rows),
+    time: takeValues(time, rows),
+    close: close && takeValues(close, rows),
   }))
 }
 
@@ -100,12 +99,7 @@ function joined(before: Series | undefined, { symbol, time, close }: Series): Se
   return { symbol, time: endToEnd(before.time, time), close: close && before.close && endToEnd(before.close, close) }
 }
 
-function endToEnd(a: Float64Array, b: Float64Array): Float64Array {
-  const whole = new Float64Array(a.length + b.length)
-  whole.set(a)
-  whole.set(b, a.length)
-  return whole
-}
+const endToEnd = (a: Float64Array, b: Float64Array): Float64Array => joinNumbers([a, b], a.length + b.length)
 
 const lastTwo = ({ symbol, time, close }: Series): Series => ({
   symbol,

@@ -1,6 +1,7 @@
 // Sorted rows that do not fit in memory, on disk: a file per column, of which any stretch can be read back.
 import { closeSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { lowerBound } from '../base/statistics.ts'
 import type { Layout } from './layout.ts'
 import { emptyRows, type Rows } from './rows.ts'
 
@@ -16,7 +17,7 @@ export interface Spilled {
   close(): void
 }
 
-export const STRIDE = 4096
+const STRIDE = 4096
 
 type Numbers = Float64Array | Uint32Array | Uint16Array
 
@@ -125,13 +126,3 @@ function columnFile(path: string, values: Numbers): ColumnFile {
 const LARGEST = 1 << 30
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: Numbers) => new Uint8Array(buffer, byteOffset, byteLength)
-
-function lowerBound(values: Float64Array, value: number): number {
-  let [low, high] = [0, values.length]
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if (values[middle] < value) low = middle + 1
-    else high = middle
-  }
-  return low
-}

@@ -12,6 +12,7 @@ import {
   jsonDigest,
   type Table,
   tableDigest,
+  timesOf,
   type Values,
 } from '../base/table.ts'
 import { isoTime } from '../base/time.ts'
@@ -279,12 +280,12 @@ async function readAll(manifest: TableManifest, context: Pick<Context, 'home' | 
 
 /** The newest time of each symbol. */
 function raise(watermark: Record<string, number>, table: Table): void {
-  const time = findColumn(table, 'time')
-  if (time?.type !== 'time') return
+  const time = timesOf(table)
+  if (!time) return
   const symbol = findColumn(table, 'symbol')?.values
   for (let row = table.rows - 1; row >= 0; row--) {
     const name = symbol ? String(symbol[row]) : ''
-    const value = time.values[row] as number
+    const value = time[row]
     if (!(watermark[name] >= value)) watermark[name] = value
     else if (!symbol) return
   }
@@ -331,10 +332,8 @@ function describeTable(
 }
 
 function timeRange(table: Table): { from: string | null; to: string | null } {
-  const time = findColumn(table, 'time')
-  if (time?.type !== 'time') return { from: null, to: null }
-  const values = time.values as Float64Array
-  return { from: isoTime(values[0]), to: isoTime(values[table.rows - 1]) }
+  const time = timesOf(table)
+  return time ? { from: isoTime(time[0]), to: isoTime(time[table.rows - 1]) } : { from: null, to: null }
 }
 
 /** The manifest of a version (default: the newest), when it is what was written. Errors: NO_TABLE, MANIFEST_MISSING, MANIFEST_CORRUPT. */
@@ -345,10 +344,13 @@ export async function findTable(
 ): Promise<TableManifest> {
   const row = version === undefined ? await latestVersion(name, context) : await versionRow(name, version, context)
   if (row) return readManifest(row, context.home)
-  throw dataError('NO_TABLE', `there is no ${version === undefined ? '' : `version ${version} of the `}table ${name}`, {
+  throw noTable(name, version)
+}
+
+export const noTable = (name: string, version?: number) =>
+  dataError('NO_TABLE', `there is no ${version === undefined ? '' : `version ${version} of the `}table ${name}`, {
     next: version === undefined ? 'sluice ingest -c CONFIG' : `sluice data versions ${name}`,
   })
-}
 
 /** Rows of the store, oldest version first; of all tables where none is named. */
 export function listVersions({ database }: Pick<Context, 'database'>, name?: string): Promise<Row<'table_versions'>[]> {

@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { pipeline } from 'node:stream'
 import { createGunzip } from 'node:zlib'
-import { dataError, messageOf } from '../base/errors.ts'
+import { dataError, fileUnreadable, messageOf } from '../base/errors.ts'
 
 const CHUNK = 1 << 20
 
@@ -139,7 +139,7 @@ async function* unpacked(path: string): AsyncGenerator<Buffer> {
 /** Into two buffers in turn, one filled while the other is read: a stream's fresh buffers cost as much as the scanning. */
 async function* fileBytes(path: string): AsyncGenerator<Buffer> {
   const unreadable = (cause: unknown) => {
-    throw dataError('FILE_UNREADABLE', `cannot read ${path}: ${messageOf(cause)}`, { cause })
+    throw fileUnreadable(path, cause)
   }
   const file = await open(path).catch(unreadable)
   const fill = (buffer: Buffer) => file.read(buffer, 0, CHUNK).then(({ bytesRead }) => buffer.subarray(0, bytesRead))

@@ -1,8 +1,8 @@
 // Whether tables are on the disk what was written: every manifest, every file, all that is wrong instead of the first.
 import { statSync } from 'node:fs'
 import type { Context } from '../base/context.ts'
-import { dataError, SluiceError } from '../base/errors.ts'
-import { checkPartition, listVersions, partitionPath, readManifest, type TableManifest } from './tables.ts'
+import { SluiceError } from '../base/errors.ts'
+import { checkPartition, listVersions, noTable, partitionPath, readManifest, type TableManifest } from './tables.ts'
 
 export interface Problem {
   table: string
@@ -24,8 +24,7 @@ export async function inspectTables(
   context: Pick<Context, 'home' | 'database' | 'signal'>,
 ): Promise<Inspection> {
   const rows = (await listVersions(context, name)).filter(row => version === undefined || row.version === version)
-  if (name !== undefined && !rows.length)
-    throw dataError('NO_TABLE', `there is no ${version === undefined ? '' : `version ${version} of the `}table ${name}`)
+  if (name !== undefined && !rows.length) throw noTable(name, version)
   const problems: Problem[] = []
   /** Versions share files: a file that is whole is read once. */
   const whole = new Set<string>()

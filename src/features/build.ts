@@ -27,7 +27,7 @@ import {
 } from './catalog.ts'
 import { computeFeatures } from './compute.ts'
 import type { Feature } from './feature.ts'
-import { joinTables } from './join.ts'
+import { withJoined } from './join.ts'
 import { computeLabel, type LabelConfig } from './labels.ts'
 import { computePieces } from './pieces.ts'
 
@@ -135,7 +135,7 @@ export function buildInputs(manifest: TableManifest, { features, label, market }
  */
 export async function build(manifest: TableManifest, config: FeatureConfig, context: Context): Promise<Features> {
   const loaded = await loadTable(manifest.table, manifest.version, context)
-  const table = await joinTables(loaded.table, manifest.timeframe, config.features, context)
+  const table = await withJoined(loaded.table, manifest.timeframe, config.features, context)
   const timed = isTimed(manifest)
   checkLabel(config.label, timed)
   if (config.market) checkFinite(table)

@@ -32,7 +32,7 @@ export async function pinTables(specs: FeatureSpec[], context: Stores): Promise<
 }
 
 /** The table with a column for each spec that reads another one. Errors: TIMEFRAME where bars have no length, NO_TABLE, and as checkJoined and loadTable. */
-export async function joinTables(
+export async function withJoined(
   table: Table,
   timeframe: string | null,
   specs: FeatureSpec[],

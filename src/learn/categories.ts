@@ -1,5 +1,6 @@
 // Words as numbers: the vocabulary of a category, and the codes by it that training and serving share.
 import { dataError } from '../base/errors.ts'
+import { lowerBound } from '../base/statistics.ts'
 
 /** Each may become a column of its own. */
 const MOST_WORDS = 1000
@@ -30,13 +31,8 @@ export function vocabulary(name: string, values: Words, train: Uint32Array): str
 
 /** The place of a word in its vocabulary; their number for any that is not in it. */
 export function codeOf(vocabulary: string[], word: string): number {
-  let [low, high] = [0, vocabulary.length]
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if (vocabulary[middle] < word) low = middle + 1
-    else high = middle
-  }
-  return vocabulary[low] === word ? low : vocabulary.length
+  const place = lowerBound(vocabulary, word)
+  return vocabulary[place] === word ? place : vocabulary.length
 }
 
 /** A column of words as codes, NaN where one is missing. */

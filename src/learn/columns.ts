@@ -1,7 +1,7 @@
 // The columns of a dataset: values as a table has them become the float32 numbers and codes that a model sees.
 import { dataError } from '../base/errors.ts'
 import { kolmogorovSmirnov } from '../base/statistics.ts'
-import type { Values } from '../base/table.ts'
+import { takeValues, type Values } from '../base/table.ts'
 import { encode, vocabulary } from './categories.ts'
 import type { PreprocessConfig } from './preprocess.ts'
 import { indices, type Range, type Split } from './split.ts'
@@ -37,10 +37,6 @@ export function chooseColumns(
     })
   return whole
 }
-
-/** The values of these rows, in their order. */
-export const takeValues = (values: Values, rows: Int32Array): Values =>
-  values instanceof Float64Array ? takeNumbers(values, rows) : Array.from(rows, row => values[row])
 
 /** A warning that names the features that drop_columns has left out. */
 export function missingColumns(before: string[], after: string[]): string[] {
@@ -114,6 +110,3 @@ export function alike(columns: Coded[], parts: Split): string[] {
 /** What is infinite is missing too: no model family agrees with another on infinity. */
 export const isMissing = (value: number | string | null): boolean =>
   value === null || (typeof value === 'number' && !Number.isFinite(value))
-
-export const takeNumbers = (values: Float64Array, rows: ArrayLike<number>): Float64Array =>
-  Float64Array.from(rows, row => values[row])

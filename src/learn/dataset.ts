@@ -3,11 +3,11 @@ import { join } from 'node:path'
 import { own, readArrow, writeArrow } from '../base/arrow.ts'
 import type { Context } from '../base/context.ts'
 import { dataError } from '../base/errors.ts'
-import { type Column, jsonDigest, type Table, takeRows, type Values } from '../base/table.ts'
+import { type Column, jsonDigest, type Table, takeRows, takeValues, type Values } from '../base/table.ts'
 import { writeTable } from '../data/files.ts'
 import { type FeatureRows, type Features, readFeatures } from '../features/build.ts'
 import type { Task } from '../features/labels.ts'
-import { alike, type Coded, chooseColumns, code, isMissing, missingColumns, takeNumbers } from './columns.ts'
+import { alike, type Coded, chooseColumns, code, isMissing, missingColumns } from './columns.ts'
 import { type Prepare, type PreprocessConfig, prepareOf } from './preprocess.ts'
 import { shuffledSplit } from './shuffle.ts'
 import { indices, type Range, type Split, type SplitConfig, size, split } from './split.ts'
@@ -83,9 +83,9 @@ export async function freeze(built: Features, config: DatasetConfig, context: Co
   const { preprocess, task } = config
   const source = await readFeatures(built)
   const { rows, dropped } = labelledRows(built, source, config)
-  const aim = target(takeNumbers(source.label, rows), task, built.words)
+  const aim = target(takeValues(source.label, rows), task, built.words)
   const ends = labelEnds(source.time, source.symbol, built.horizon)
-  const times = { time: takeNumbers(source.time, rows), end: takeNumbers(ends, rows) }
+  const times = { time: takeValues(source.time, rows), end: takeValues(ends, rows) }
   const { order, split } = partition({ ...times, ...aim }, built, config)
   const placed = order ? Int32Array.from(order, i => rows[i]) : rows
   const learned = indices(split.train)
@@ -97,7 +97,7 @@ export async function freeze(built: Features, config: DatasetConfig, context: Co
   const prepare = prepareOf(preprocess, features, categories)
   const digest = jsonDigest(datasetInputs(built, config))
   const path = join(context.home, 'cache', 'datasets', `${digest}.arrow`)
-  const label = order ? takeNumbers(aim.label, order) : aim.label
+  const label = order ? takeValues(aim.label, order) : aim.label
   await writeRows(path, placed, { ...source, end: ends }, label, columns, built.market)
   const { market, timed, horizon } = built
   const { classes, classNames } = aim
@@ -137,7 +137,7 @@ function writeRows(
 ): Promise<void> {
   const measured = Object.entries({ time, end, ...(market && { open, close }) })
   return writeArrow(path, [
-    ...measured.map(([name, values]) => ({ name: own(name), values: takeNumbers(values, placed) })),
+    ...measured.map(([name, values]) => ({ name: own(name), values: takeValues(values, placed) })),
     { name: own('label'), values: label },
     ...(symbol ? [{ name: own('symbol'), values: Array.from(placed, row => symbol[row]) }] : []),
     ...columns.map(({ name, values }) => ({ name, values })),

@@ -12,14 +12,14 @@ import type { Log } from '../base/log.ts'
 import { jsonDigest } from '../base/table.ts'
 import { isOwn, LOCKS } from './install.ts'
 
-export const PROTOCOL = 1
+const PROTOCOL = 1
 const START_TIMEOUT_MS = 60_000
 const CLOSE_TIMEOUT_MS = 2000
 const LAST_WORDS_MS = 500
 const STDERR_TAIL = 20
 
 /** Where the package sluice_engine lies. */
-export const ENGINE_HOME = join(dirname(fileURLToPath(import.meta.url)), '../../engine')
+const ENGINE_HOME = join(dirname(fileURLToPath(import.meta.url)), '../../engine')
 
 export interface EngineOptions {
   /** The interpreter of the engine's environment. */

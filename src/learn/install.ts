@@ -13,7 +13,7 @@ export const GROUPS = ['core', 'dev'] as const
 export type Group = (typeof GROUPS)[number]
 
 /** Folder of the environment: its name holds the digest of the core lock, so that another lock is another environment. */
-export const environmentOf = (cache: string): string => join(cache, `engine-${lockDigest('core').slice(0, 12)}`)
+const environmentOf = (cache: string): string => join(cache, `engine-${lockDigest('core').slice(0, 12)}`)
 
 export const pythonOf = (cache: string): string => join(environmentOf(cache), 'bin', 'python')
 

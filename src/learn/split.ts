@@ -1,6 +1,7 @@
 // Who may see what in rows with a time: train, validation and test rows, folds, purge and embargo. Pure; knows times and label ends, no features.
 import { z } from 'zod'
 import { dataError } from '../base/errors.ts'
+import { lowerBound } from '../base/statistics.ts'
 
 export const splitSchema = z.strictObject({
   kind: z.enum(['walk_forward', 'holdout', 'purged_kfold', 'stratified', 'kfold']).default('walk_forward'),
@@ -209,7 +210,7 @@ export const equalSizes = (n: number, k: number): number[] =>
 function earlyStop(rows: SplitRows, train: Range[]): { fit: Range[]; stop: Range[] } {
   if (!train.length) return { fit: [], stop: [] }
   const first = nthRow(train, Math.floor(size(train) * (1 - STOP_SHARE) + 1e-9))
-  const border = firstRowAt(rows.time, rows.time[first])
+  const border = lowerBound(rows.time, rows.time[first])
   const stop = clip(train, border, rows.time.length)
   return { fit: before(rows, clip(train, 0, border), stop, 0), stop }
 }
@@ -300,16 +301,6 @@ function lastTimes(time: Float64Array, ranges: Range[], count: number): Range[] 
 function dropLastTimes(time: Float64Array, ranges: Range[], count: number): Range[] {
   const first = times(time, ranges)
   return clip(ranges, 0, first[Math.max(0, first.length - 1 - count)])
-}
-
-function firstRowAt(time: Float64Array, value: number): number {
-  let [low, high] = [0, time.length]
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if (time[middle] < value) low = middle + 1
-    else high = middle
-  }
-  return low
 }
 
 function nthRow(ranges: Range[], n: number): number {

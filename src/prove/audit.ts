@@ -1,11 +1,12 @@
 // AUDIT: looks for look-ahead and leaks from outside, without trusting the code that should prevent them.
 import type { Context } from '../base/context.ts'
 import { random } from '../base/random.ts'
+import { lowerBound } from '../base/statistics.ts'
 import { numbers, sliceRows, type Table, type Values } from '../base/table.ts'
 import { isoTime } from '../base/time.ts'
 import { loadTable, type TableManifest } from '../data/tables.ts'
 import { computeValues, type FeatureConfig, featuresOn, isTimed } from '../features/build.ts'
-import { joinTables } from '../features/join.ts'
+import { withJoined } from '../features/join.ts'
 import { computeLabel } from '../features/labels.ts'
 import { type Dataset, readDataset } from '../learn/dataset.ts'
 import { indices, type Range } from '../learn/split.ts'
@@ -43,7 +44,7 @@ export async function audit(
   context: Context,
 ): Promise<Check[]> {
   const { table: loaded, manifest } = await loadTable(name, version, context)
-  const table = await joinTables(loaded, manifest.timeframe, config.features, context)
+  const table = await withJoined(loaded, manifest.timeframe, config.features, context)
   const compute = (part: Table): Computed => {
     const features = featuresOn(manifest, config.features)
     return {
@@ -147,7 +148,7 @@ export async function splitOverlap(dataset: Dataset): Promise<Finding> {
   for (const [earlier, a, later, b] of pairs) {
     if (!b.length) continue
     const seen = Float64Array.from(indices(b), row => time[row]).sort()
-    const meeting = indices(a).filter(row => seen[firstFrom(seen, time[row])] <= end[row])
+    const meeting = indices(a).filter(row => seen[lowerBound(seen, time[row])] <= end[row])
     if (meeting.length) {
       const first = time[meeting[0]]
       return {
@@ -158,15 +159,4 @@ export async function splitOverlap(dataset: Dataset): Promise<Finding> {
     }
   }
   return { ok: true, worst: 0, detail: `${pairs.length} pairs of parts do not meet` }
-}
-
-/** The place of the first of ascending values that is not below `value`. */
-function firstFrom(values: Float64Array, value: number): number {
-  let [low, high] = [0, values.length]
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if (values[middle] < value) low = middle + 1
-    else high = middle
-  }
-  return low
 }

@@ -162,7 +162,7 @@ async function trainingQuantiles(dataset: Dataset, fit: Fit, levels: number[]): 
 }
 
 /** What each fold's fit says of its validation rows, end to end. */
-export async function outOfFold(dataset: Dataset, fits: Fit[]): Promise<Predicted> {
+async function outOfFold(dataset: Dataset, fits: Fit[]): Promise<Predicted> {
   const blocks = await Promise.all(fits.map((fit, i) => validPredictions(dataset, fit, i)))
   return blocks[0].map((_, k) => endToEnd(blocks.map(columns => columns[k])))
 }

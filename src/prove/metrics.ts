@@ -320,13 +320,13 @@ export function readBinary(columns: Columns): { truth: Float64Array; score: Floa
   return { truth, score: numbersOf(columns, 'y_score', truth.length) }
 }
 
-export function readRegression(columns: Columns): { truth: Float64Array; predicted: Float64Array } {
+function readRegression(columns: Columns): { truth: Float64Array; predicted: Float64Array } {
   const truth = numbersOf(columns, 'y_true')
   return { truth, predicted: numbersOf(columns, 'y_pred', truth.length) }
 }
 
 /** `truth` holds positions in `classes`, which stand in the order of their columns; numbers and text name the same class when they read the same (1, "1", "1.0"). */
-export function readClasses(columns: Columns): { classes: string[]; truth: Int32Array; scores: Float64Array[] } {
+function readClasses(columns: Columns): { classes: string[]; truth: Int32Array; scores: Float64Array[] } {
   const names = Object.keys(columns).filter(name => name.startsWith('y_score_'))
   if (names.length < 2)
     throw dataError('MISSING_COLUMN', `multiclass needs two or more columns y_score_<class>; there are ${names.length}`)

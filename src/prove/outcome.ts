@@ -58,7 +58,7 @@ export function outcomeOf(
 const BINS = 10
 
 /** Mean prediction and observed share per tenth of the probability scale; empty bins are left out. */
-export function calibrationBins(p: Float32Array, happened: Float64Array): CalibrationBin[] {
+function calibrationBins(p: Float32Array, happened: Float64Array): CalibrationBin[] {
   const bins = Array.from({ length: BINS }, () => ({ sum: 0, positive: 0, count: 0 }))
   for (let i = 0; i < p.length; i++) {
     const bin = bins[Math.min(BINS - 1, Math.floor(p[i] * BINS))]

@@ -1,6 +1,6 @@
 // The report of a run: one HTML file that answers a reader's questions in their order. Plain data in, text out; it computes no verdict.
-import { drawEquity, drawFolds, type EquityCurve } from './charts.ts'
-import type { Selected } from './contest.ts'
+import { type Breakdown, describeFolds, describeSymbols } from './breakdown.ts'
+import { drawEquity, type EquityCurve } from './charts.ts'
 import { MEANING } from './glossary.ts'
 import type { Figures, Task } from './metrics.ts'
 import { describeOutcome, type Outcome } from './outcome.ts'
@@ -20,9 +20,8 @@ import {
   when,
 } from './page.ts'
 import { describeSearch, parameters, type Search, TOP } from './search.ts'
-import type { SymbolFigures } from './verdict.ts'
 
-export interface ReportData extends Search {
+export interface ReportData extends Search, Breakdown {
   run: string
   name: string
   /** Epoch ms, as every time here. */
@@ -30,7 +29,6 @@ export interface ReportData extends Search {
   status: 'deployed' | 'registered' | 'refused'
   /** Of the model in the registry. */
   version?: number
-  task: Task
   data: {
     table: string
     version: number
@@ -44,14 +42,10 @@ export interface ReportData extends Search {
   }
   rows: { train: number; valid: number; test: number; purged: number }
   refit: 'none' | 'all'
-  /** Out-of-fold validation blocks of the selected candidate, and how their figures scatter. */
-  folds: Selected['folds']
-  spread: Selected['spread']
   /** Equity and buy-and-hold at every close of the test part; null for a table. */
   test: EquityCurve | null
   /** Of the test part. */
   outcome: Outcome | null
-  symbols: SymbolFigures[]
   /** Shares that add up to 1. */
   importances: Record<string, number> | null
   verdict: {
@@ -73,7 +67,7 @@ export async function renderReport(data: ReportData): Promise<string> {
     `${data.name}: ${headline(data)}`,
     html`${opening(data)}
 <main>
-${gates(data)}${data.market ? equity(data) : null}${symbols(data)}${describeSearch(data)}${folds(data)}${describeOutcome(data.outcome, { decides: decides(data), market: data.market })}${importances(data)}${everyFigure(data)}${origin(data)}${stages(data)}</main>
+${gates(data)}${data.market ? equity(data) : null}${describeSymbols(data)}${describeSearch(data)}${describeFolds(data)}${describeOutcome(data.outcome, { decides: decides(data), market: data.market })}${importances(data)}${everyFigure(data)}${origin(data)}${stages(data)}</main>
 ${closing(data)}`,
   )
 }
@@ -225,105 +219,6 @@ function equity({ test, symbols }: ReportData): Html {
     'Equity and drawdown',
     'On the test part. Above, what one unit of money became; below, how far it stood under its best so far. Look for a lead that is earned all along, not in one stretch.',
     drawn(drawEquity(test), 'Lines: equity and drawdown of the strategy and of buy-and-hold over time.', says),
-  )
-}
-
-const MOST_SYMBOLS = 100
-
-function symbols({ symbols, task }: ReportData): Html | null {
-  if (!symbols.length) return null
-  const name = task === 'regression' ? 'rmse' : 'log_loss'
-  const left = symbols.length - MOST_SYMBOLS
-  return section(
-    'symbols',
-    'Symbol by symbol',
-    'The test part of each symbol, traded by itself. Look for a figure that many symbols share; one that carries all is luck, or another market.',
-    table(
-      'Each symbol beside its own buy-and-hold',
-      [
-        'Symbol',
-        'Bars',
-        'Return',
-        'Buy and hold',
-        'Sharpe',
-        'Buy and hold',
-        'Max. drawdown',
-        'Trades',
-        'Win rate',
-        name,
-      ],
-      symbols
-        .slice(0, MOST_SYMBOLS)
-        .map(({ symbol, rows, metrics, backtest, benchmark }) => [
-          symbol,
-          rows,
-          backtest.total_return,
-          benchmark.total_return,
-          backtest.sharpe,
-          benchmark.sharpe,
-          backtest.max_drawdown,
-          backtest.trades,
-          backtest.win_rate,
-          metrics[name],
-        ]),
-    ),
-    left > 0 ? html`<p class="small">${count(left, 'further symbol')} left out.</p>` : null,
-  )
-}
-
-/** What guessing gives, where that is one number. */
-const NEUTRAL: Record<string, number> = { sharpe: 0, r2: 0, roc_auc: 0.5 }
-
-function folds({ folds, spread, by, task }: ReportData): Html {
-  const names = [...new Set([by, 'roc_auc', 'log_loss', 'accuracy', 'sharpe', 'rmse', 'r2'])].filter(name =>
-    folds.some(fold => fold.metrics[name] !== undefined),
-  )
-  const neutral = (name: string) => (name === 'log_loss' && task === 'binary' ? Math.LN2 : NEUTRAL[name])
-  const shown = names.slice(0, 3)
-  const panels = shown.map(name => ({
-    name,
-    neutral: neutral(name),
-    values: folds.map(fold => fold.metrics[name] ?? null),
-  }))
-  const spans = folds.flatMap(({ from, to }): [number, number][] =>
-    from !== null && to !== null && to > from ? [[from, to]] : [],
-  )
-  const inTime = panels.length > 0 && spans.length > 0 && spans.length === folds.length
-  return section(
-    'folds',
-    inTime ? 'Folds over time' : 'Folds',
-    `The chosen recipe, fitted without each block and measured on it. Look for figures that hold in every block${inTime ? '; dashed is what guessing gives' : ''}.`,
-    inTime
-      ? drawn(
-          drawFolds(spans, panels),
-          `Lines: ${shown.join(', ')} of each fold over time.`,
-          `${shown.join(', ')} of each fold; a gap is undefined.`,
-        )
-      : null,
-    folds.length
-      ? table(
-          'Out-of-fold validation blocks of the chosen model',
-          ['Fold', ...(inTime ? ['From', 'To'] : []), 'Rows', ...names],
-          folds.map(fold => [
-            `${fold.index + 1}`,
-            ...(inTime ? [when(fold.from!), when(fold.to!)] : []),
-            fold.rows,
-            ...names.map(name => fold.metrics[name] ?? null),
-          ]),
-        )
-      : html`<p>There are no folds: no block was held out.</p>`,
-    folds.length > 1
-      ? table(
-          'How the folds scatter',
-          ['Figure', 'Mean', 'Deviation', 'Lowest', 'Highest', 'Folds'],
-          names
-            .filter(name => spread[name])
-            .map(name => {
-              const { mean, deviation, min, max, folds } = spread[name]
-              return [name, mean, deviation, min, max, folds]
-            }),
-        )
-      : null,
   )
 }
 

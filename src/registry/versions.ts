@@ -8,7 +8,7 @@ import { SluiceError, usageError } from '../base/errors.ts'
 export type ModelVersion = Row<'model_versions'>
 export type AliasMove = Row<'alias_moves'>
 
-export const CHAMPION = 'champion'
+const CHAMPION = 'champion'
 
 export interface Promotion {
   alias?: string

@@ -2,13 +2,12 @@
 import type { Context } from '../base/context.ts'
 import { dataError } from '../base/errors.ts'
 import { loadModel } from '../base/onnx.ts'
-import { type Column, findColumn, strings, type Table, type Values } from '../base/table.ts'
+import { type Column, findColumn, strings, type Table, takeValues, type Values } from '../base/table.ts'
 import { readCandles, readColumns, writeTable } from '../data/files.ts'
 import { isCandleColumn } from '../data/schema.ts'
 import { computeValues, featuresOn, wordsOf } from '../features/build.ts'
 import type { FeatureSpec } from '../features/catalog.ts'
-import { joinTables } from '../features/join.ts'
-import { takeValues } from '../learn/columns.ts'
+import { withJoined } from '../features/join.ts'
 import { warm } from '../learn/dataset.ts'
 import { type Bundle, openRegistered } from '../registry/bundle.ts'
 import { trustedKeys } from '../registry/keys.ts'
@@ -86,7 +85,7 @@ async function compute(
   specs: FeatureSpec[],
   context: Context,
 ): Promise<Table> {
-  const table = await joinTables(
+  const table = await withJoined(
     given,
     timeframe,
     specs.map(({ version: _, ...spec }) => spec as FeatureSpec),

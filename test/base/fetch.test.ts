@@ -4,16 +4,15 @@ import fc from 'fast-check'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import {
   type Again,
-  type Answer,
   backoff,
   comeAgain,
   type FetchContext,
   type FetchRules,
-  isPrivate,
   isSuccess,
   openFetcher,
   retryAfter,
 } from '../../src/base/fetch.ts'
+import type { Answer } from '../../src/base/request.ts'
 import { serve, testClock } from '../server.ts'
 
 const NOW = Date.UTC(2026, 0, 1)
@@ -27,64 +26,6 @@ function fetcher(rules: Partial<FetchRules> = {}, more: Partial<FetchContext> = 
   const read = (answer: Answer): Answer | Again => comeAgain(answer, clock.now()) ?? answer
   return { ...made, clock, text: (url: string, headers = {}) => made.get(url, read, headers) }
 }
-
-describe('addresses', () => {
-  it.each([
-    ...[
-      '127.0.0.1',
-      '10.1.2.3',
-      '172.16.0.1',
-      '172.31.255.255',
-      '192.168.1.1',
-      '169.254.169.254',
-      '100.64.0.1',
-      '0.0.0.0',
-    ],
-    ...[
-      '224.0.0.1',
-      '255.255.255.255',
-      '::',
-      '::1',
-      'fe80::1',
-      'fc00::1',
-      'fd12:3456::1',
-      'ff02::1',
-      '::ffff:127.0.0.1',
-    ],
-    ...['::ffff:7f00:1', '::ffff:10.0.0.1', '64:ff9b::7f00:1', '2002:7f00:1::'],
-  ])('%s is private', address => expect(isPrivate(address)).toBe(true))
-
-  it.each([
-    '1.1.1.1',
-    '172.32.0.1',
-    '100.128.0.1',
-    '192.169.0.1',
-    '223.255.255.255',
-    '2606:4700::1111',
-    '::ffff:1.1.1.1',
-  ])('%s is public', address => expect(isPrivate(address)).toBe(false))
-
-  it.each(['127.0.0.1', '127.1', '0x7f000001', '2130706433', '[::1]', '[::ffff:127.0.0.1]', 'localhost'])(
-    'refuses http://%s before anything is sent',
-    async host => {
-      const { url, requests } = await serve((_, response) => response.end('x'))
-      const { text } = fetcher({ allow_private: false })
-      await expect(text(`http://${host}:${new URL(url).port}/`)).rejects.toMatchObject({ code: 'ADDRESS' })
-      expect(requests).toHaveLength(0)
-    },
-  )
-
-  it.each([
-    'file:///etc/passwd',
-    'ftp://example.com/',
-    'gopher://x',
-    'data:,x',
-    'nonsense',
-    'http://user:pass@example.com/',
-  ])('refuses %s', async url => {
-    await expect(fetcher().text(url)).rejects.toMatchObject({ code: 'URL' })
-  })
-})
 
 describe('redirects', () => {
   it('are followed, each looked at, with headers for the first origin only', async () => {

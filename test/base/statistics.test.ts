@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
   kolmogorovSmirnov,
+  lowerBound,
   mean,
   moments,
   normalCdf,
@@ -153,4 +154,14 @@ describeShared('statistics against scipy', () => {
       expect(Math.abs(pvalue - expected.ks_pvalue)).toBeLessThan(1e-12)
     }
   })
+})
+
+it('finds where a value belongs among ascending ones, as a search one by one does', () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 0, max: 9 })), fc.integer({ min: -1, max: 10 }), (values, value) => {
+      const sorted = values.toSorted((a, b) => a - b)
+      const place = sorted.findIndex(other => other >= value)
+      expect(lowerBound(sorted, value)).toBe(place < 0 ? sorted.length : place)
+    }),
+  )
 })

@@ -7,7 +7,7 @@ import { ingest } from '../../src/data/ingest.ts'
 import { verifyTable } from '../../src/data/tables.ts'
 import { build, featureTable } from '../../src/features/build.ts'
 import { expandFeatures, type FeatureEntry, featuresSchema } from '../../src/features/catalog.ts'
-import { joinTables, pinTables } from '../../src/features/join.ts'
+import { pinTables, withJoined } from '../../src/features/join.ts'
 import { valuesAsOf } from '../../src/features/sentiment.ts'
 import { dataOf, given, testContext } from '../data/home.ts'
 import { describeShared, shared } from '../shared.ts'
@@ -143,7 +143,7 @@ describe('a build', () => {
   it('needs bars of a length', async () => {
     const { context } = await home()
     const table = { rows: 1, columns: [{ name: 'time', type: 'time' as const, values: Float64Array.of(START) }] }
-    await expect(joinTables(table, null, specsOf(entry), context)).rejects.toMatchObject({ code: 'TIMEFRAME' })
+    await expect(withJoined(table, null, specsOf(entry), context)).rejects.toMatchObject({ code: 'TIMEFRAME' })
   })
 })
 

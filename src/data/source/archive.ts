@@ -3,9 +3,9 @@ import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { crc32, inflateRawSync } from 'node:zlib'
 import { fileDigests } from '../../base/blobs.ts'
-import { dataError, messageOf } from '../../base/errors.ts'
+import { dataError, fileUnreadable, messageOf } from '../../base/errors.ts'
 import type { DataSchema } from '../columns.ts'
-import { BLOCK_ROWS, emptyRows, type Place, type Rows, type Source, type SourceContext } from '../rows.ts'
+import { BLOCK_ROWS, emptyRows, type Place, type Rows, type Source, type SourceContext, sourceFiles } from '../rows.ts'
 import type { BinanceSource } from '../schema.ts'
 import { timeSettler } from '../times.ts'
 import { klineTime, klineWriter, openBarWarning } from './kline.ts'
@@ -58,7 +58,7 @@ export function readArchive(config: BinanceSource, schema: DataSchema, context: 
     blocks: blocks(),
     warnings: () => openBarWarning(open),
     paths,
-    files: () => Promise.all(paths.map(async path => ({ path, ...(await fileDigests(path)) }))),
+    files: () => sourceFiles(paths),
     text: async places =>
       paths.flatMap((path, i) =>
         textOf(
@@ -103,7 +103,7 @@ function csvOf(path: string): string {
   try {
     bytes = readFileSync(path)
   } catch (cause) {
-    throw dataError('FILE_UNREADABLE', `cannot read ${path}: ${messageOf(cause)}`, { cause })
+    throw fileUnreadable(path, cause)
   }
   return (path.endsWith('.zip') ? unzip(bytes, path) : bytes).toString('utf8')
 }

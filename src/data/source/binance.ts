@@ -1,17 +1,9 @@
 // Klines of Binance's REST API (spot and USD-M futures), or from the archives of data.binance.vision.
-
-import { dataError, type SluiceError, usageError } from '../../base/errors.ts'
-import {
-  type Again,
-  type Answer,
-  comeAgain,
-  type Fetcher,
-  isSuccess,
-  openFetcher,
-  parseJson,
-  retryAfter,
-} from '../../base/fetch.ts'
-import { inParallel } from '../../base/parallel.ts'
+import { concurrently } from '../../base/concurrent.ts'
+import { dataError, type SluiceError } from '../../base/errors.ts'
+import { type Again, comeAgain, type Fetcher, isSuccess, NO_JSON, openFetcher, retryAfter } from '../../base/fetch.ts'
+import type { Answer } from '../../base/request.ts'
+import { secretOf } from '../../base/secrets.ts'
 import { barClose, isoTime, parseTimeframe, timeframeLength } from '../../base/time.ts'
 import type { DataSchema } from '../columns.ts'
 import { openPages, type Pages, pageIndex } from '../pages.ts'
@@ -20,6 +12,7 @@ import type { BinanceSource } from '../schema.ts'
 import { timeSettler } from '../times.ts'
 import { readArchive } from './archive.ts'
 import { isKline, type Kline, klineTime, klineWriter, openBarWarning, WIDTH } from './kline.ts'
+import { parseJson } from './records.ts'
 
 /** `weight`: of a request for a whole page; `weight_limit`: of a minute, four fifths of what is allowed, since others may share the address. */
 const MARKETS = {
@@ -54,7 +47,7 @@ function readApi(config: BinanceSource, schema: DataSchema, context: SourceConte
     )
     let rows = emptyRows(writer.layout)
     try {
-      for await (const page of inParallel(series, config.parallel)) {
+      for await (const page of concurrently(series, config.parallel)) {
         const first = index.add(page.file, page.key, page.klines.length)
         open += page.open
         for (let i = 0; i < page.klines.length - page.open; i++)
@@ -135,7 +128,7 @@ interface Server extends Pick<Fetcher, 'close'> {
 function openServer(config: BinanceSource, address: URL, context: SourceContext): Server {
   const { limit, weight, weight_limit } = MARKETS[config.market]
   const frame = parseTimeframe(context.timeframe!)
-  const key = keyOf(config, context)
+  const key = config.api_key_env === undefined ? undefined : secretOf(config.api_key_env, context.env)
   const { signal, now, sleep } = context
   const fetcher = openFetcher(config, { signal, now, secrets: key ? [key] : [], sleep })
   const most = config.weight_limit ?? weight_limit
@@ -171,11 +164,6 @@ function openServer(config: BinanceSource, address: URL, context: SourceContext)
   }
 }
 
-function keyOf({ api_key_env: name }: BinanceSource, { env }: SourceContext): string | undefined {
-  if (name !== undefined && !env?.[name]) throw usageError('NO_KEY', `the environment has no ${name}`)
-  return name && env?.[name]
-}
-
 /** A page as it was asked for: bars of the span, in the order of time, and no page that was there before. */
 function checked(body: unknown[], { symbol, to }: Wanted, from: number): Kline[] | Again {
   const bad = body.findIndex(row => !isKline(row))
@@ -206,8 +194,7 @@ function explain(answer: Answer, body: unknown, symbol: string, config: BinanceS
     return { again: words, wait, code: status === 418 || banTime(msg) ? 'BANNED' : 'RATE_LIMITED' }
   }
   if (PASSING_CODES.has(code!)) return { again: words, wait: retryAfter(answer, now) }
-  if (isSuccess(answer) && body === undefined)
-    return { again: 'the answer is no JSON, or cut off', code: 'BAD_RESPONSE' }
+  if (isSuccess(answer) && body === undefined) return NO_JSON
   const again = comeAgain(answer, now)
   if (again) return again
   throw refusal(status, code, words, symbol, config)

@@ -73,7 +73,6 @@ function rowReader({ layout, places, parts }: Placed, cells: CellReader, file: n
   const last = Math.max(...places, ...parts)
   const columns = layout.columns.length
   const joined = parts.length ? layout.columns.findIndex(({ name }) => name === 'time') : -1
-  const texts = layout.columns.flatMap(({ type }, i) => (type === 'string' ? [i] : []))
 
   function readCells(rows: Rows, record: CsvRecord, row: number): void {
     const { bytes, starts, ends } = record
@@ -96,7 +95,6 @@ function rowReader({ layout, places, parts }: Placed, cells: CellReader, file: n
     rows.position[row] = record.position
     rows.size[row] = record.to - record.from
     rows.file[row] = file
-    for (const i of texts) (rows.values[i] as (string | null)[]).push(null)
     if (record.broken) refuse(rows, row, 'QUOTE')
     else if (record.fields !== width || last >= width) refuse(rows, row, 'COLUMN_COUNT')
     else readCells(rows, record, row)

@@ -1,6 +1,7 @@
 // The Crypto Fear & Greed Index of alternative.me: one value a day.
 import { dataError } from '../../base/errors.ts'
-import { type Again, type Answer, comeAgain, isSuccess, openFetcher, parseJson, statusError } from '../../base/fetch.ts'
+import { type Again, comeAgain, isSuccess, NO_JSON, openFetcher, statusError } from '../../base/fetch.ts'
+import type { Answer } from '../../base/request.ts'
 import { DAY } from '../../base/time.ts'
 import { cellReader } from '../cells.ts'
 import { type DataSchema, dataSchema } from '../columns.ts'
@@ -9,6 +10,7 @@ import { addRow, emptyRows, type Rows, refuse, type Source, type SourceContext }
 import type { FearGreedSource } from '../schema.ts'
 import { timeSettler } from '../times.ts'
 import { KIND } from '../timestamp.ts'
+import { parseJson } from './records.ts'
 
 interface Entry {
   value?: unknown
@@ -31,9 +33,8 @@ export function readFearGreed(config: FearGreedSource, schema: DataSchema, conte
   const { signal, now, sleep, watermark = {} } = context
   const days = '' in watermark ? Math.ceil((now() - watermark['']) / DAY) + OVERLAP : 0 // 0: all
   const url = new URL(`/fng/?limit=${days}&format=json`, config.base_url).href
-  const { layout, places } = placer(schema === 'candles' ? SCHEMA : schema, {}, []).place(NAMES, url, [
-    ...(['time', 'number', 'string'] as const),
-  ])
+  const place = placer(schema === 'candles' ? SCHEMA : schema, {}, [])
+  const { layout, places } = place.place(NAMES, url, ['time', 'number', 'string'])
   const cells = cellReader({ decimal: '.', thousands: null })
   let entries: Entry[] = []
 
@@ -57,7 +58,6 @@ export function readFearGreed(config: FearGreedSource, schema: DataSchema, conte
     const values = [day, entry.value, entry.value_classification]
     for (const [i, place] of places.entries()) {
       const { type } = layout.columns[i]
-      if (type === 'string') (rows.values[i] as (string | null)[]).push(null)
       if (place < 0) cells.absent(rows, row, i)
       else if (type !== 'time') cells.value(rows, row, i, values[place])
       else {
@@ -80,8 +80,8 @@ function entriesOf(answer: Answer, url: string, now: number): Entry[] | Again {
   const again = comeAgain(answer, now)
   if (again) return again
   if (!isSuccess(answer)) throw statusError(answer, url)
-  const body = parseJson(answer.text) as { data?: Entry[]; metadata?: { error?: unknown } } | undefined
-  if (body === undefined) return { again: 'the answer is no JSON, or cut off', code: 'BAD_RESPONSE' }
+  const body = parseJson(answer.text) as { data?: Entry[]; metadata?: { error?: unknown } } | null | undefined
+  if (body === undefined) return NO_JSON
   if (body?.metadata?.error) throw dataError('SERVER_ERROR', `${url} answers with an error: ${body.metadata.error}`)
   if (!Array.isArray(body?.data)) throw dataError('BAD_RESPONSE', `the answer of ${url} has no list data`)
   const bad = body.data.findIndex(entry => !entry || typeof entry !== 'object')

@@ -1,12 +1,20 @@
 // Rows from files: a format is one file beside this one.
 import { statSync } from 'node:fs'
-import { fileDigests } from '../../base/blobs.ts'
 import { dataError } from '../../base/errors.ts'
+import { noVolume } from '../candles.ts'
 import { cellReader } from '../cells.ts'
 import type { DataSchema } from '../columns.ts'
 import { type FileFormat, formatOf } from '../format.ts'
 import { placer } from '../layout.ts'
-import { BLOCK_ROWS, type Place, type Rows, type Source, type SourceContext, type Warning } from '../rows.ts'
+import {
+  BLOCK_ROWS,
+  type Place,
+  type Rows,
+  type Source,
+  type SourceContext,
+  sourceFiles,
+  type Warning,
+} from '../rows.ts'
 import type { FileFormatName, FileSource } from '../schema.ts'
 import { timeSettler } from '../times.ts'
 import { arrow } from './arrow.ts'
@@ -43,8 +51,7 @@ export function readFileSource(
       if (!found) throw dataError('EMPTY_INPUT', `${path} has no rows`)
       count += found
     }
-    if (schema === 'candles' && config.columns.volume === null)
-      warnings.push({ code: 'NO_VOLUME', message: 'there is no volume; it is 0', count })
+    if (schema === 'candles' && config.columns.volume === null) warnings.push(noVolume(count))
   }
 
   async function text(places: Place[]): Promise<string[]> {
@@ -60,7 +67,7 @@ export function readFileSource(
     blocks: blocks(),
     warnings: () => [...settler.warnings(), ...warnings],
     paths,
-    files: () => Promise.all(paths.map(async path => ({ path, ...(await fileDigests(path)) }))),
+    files: () => sourceFiles(paths),
     text,
   }
 }

@@ -1,12 +1,15 @@
 // Rows that a server answers with, page after page: each page becomes a file, which is read as files are.
-import { dataError, SluiceError, usageError } from '../../base/errors.ts'
-import { type Again, type Answer, comeAgain, isSuccess, openFetcher, parseJson, statusError } from '../../base/fetch.ts'
+import { dataError, SluiceError } from '../../base/errors.ts'
+import { type Again, comeAgain, isSuccess, NO_JSON, openFetcher, statusError } from '../../base/fetch.ts'
+import type { Answer } from '../../base/request.ts'
+import { secretOf, withoutSecrets } from '../../base/secrets.ts'
 import { isoTime, parseTimeframe, timeframeLength } from '../../base/time.ts'
 import type { DataSchema } from '../columns.ts'
 import { openPages } from '../pages.ts'
 import type { Rows, Source, SourceContext } from '../rows.ts'
 import { fileSource, type HttpSource, READING_KEYS } from '../schema.ts'
 import { readFileSource } from './file.ts'
+import { parseJson } from './records.ts'
 
 /** As many as a source has files. */
 const MOST_PAGES = 10_000
@@ -143,8 +146,7 @@ function readPage(answer: Answer, config: HttpSource, at: At): Page | Again {
 function readBody(text: string, headers: Answer['headers'], config: HttpSource, at: At): Page | Again {
   if (at.before && text === at.before) return { again: 'the page before came again', code: 'REPEATED_PAGE' }
   const body = config.format === 'json' ? parseJson(text) : undefined
-  if (config.format === 'json' && body === undefined)
-    return { again: 'the answer is no JSON, or cut off', code: 'BAD_RESPONSE' }
+  if (config.format === 'json' && body === undefined) return NO_JSON
   const rows = config.format === 'json' ? records(body, config, at.shown) : lines(text, config, at.shown)
   return { rows, text, next: rows ? nextOf(config, at, rows, body, headers) : undefined }
 }
@@ -213,22 +215,16 @@ const encoded = (value: string | undefined, otherwise: string) =>
   value === undefined ? otherwise : encodeURIComponent(value)
 
 /** Puts variables of the environment where `${NAME}` stands, and remembers them. */
-function variables(env: SourceContext['env'] = {}) {
+function variables(env: SourceContext['env']) {
   const secrets: string[] = []
-  const secretOf = (name: string): string => {
-    const value = env[name]
-    if (!value) throw usageError('NO_KEY', `the environment has no ${name}`)
+  const variable = (name: string): string => {
+    const value = secretOf(name, env)
     if (!secrets.includes(value)) secrets.push(value)
     return value
   }
   const fill: Fill = (text, values) =>
-    text.replace(NAME, (whole, secret, name) => (secret ? secretOf(name) : encoded(values[name], whole)))
-  const hide = (text: string) =>
-    secrets.reduce(
-      (shown, secret) => shown.replaceAll(secret, '***').replaceAll(encodeURIComponent(secret), '***'),
-      text,
-    )
-  return { fill, hide, secrets }
+    text.replace(NAME, (whole, secret, name) => (secret ? variable(name) : encoded(values[name], whole)))
+  return { fill, hide: (text: string) => withoutSecrets(text, secrets), secrets }
 }
 
 /** The URL of a page: its value stands where the param's name does in braces, else in the query. */

@@ -2,7 +2,7 @@
 import { dataError, messageOf } from '../../base/errors.ts'
 import type { FileSource } from '../schema.ts'
 import { textBytes } from '../text.ts'
-import { isObject, shapeFinder } from './records.ts'
+import { isObject, shapeFinder, valueAt } from './records.ts'
 import { type Batch, typed } from './typed.ts'
 
 /** More does not fit into one string. */
@@ -49,8 +49,7 @@ async function readJson(path: string, { encoding }: FileSource): Promise<unknown
 }
 
 function recordsOf(document: unknown, { records }: FileSource, path: string): unknown[] {
-  const place = records?.split('.') ?? []
-  const found = place.reduce<unknown>((value, key) => (isObject(value) ? value[key] : undefined), document)
+  const found = valueAt(document, records?.split('.') ?? [])
   if (Array.isArray(found)) return found
   const lists = listsIn(document)
   throw dataError('RECORDS', `${path} has no list of rows ${records ? `at ${records}` : 'at its top'}`, {

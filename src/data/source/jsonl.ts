@@ -1,7 +1,7 @@
 // Rows from JSON lines: an object or a list a line; a line that is no JSON costs itself alone.
 import type { FileFormat } from '../format.ts'
 import { cutText, scanLines } from '../text.ts'
-import { shapeFinder } from './records.ts'
+import { parseJson, shapeFinder } from './records.ts'
 import { type Batch, type Open, typed } from './typed.ts'
 
 interface Line {
@@ -47,18 +47,10 @@ export const jsonl: FileFormat = {
 async function* linesOf(path: string, encoding: string): AsyncGenerator<Line[]> {
   let lines: Line[] = []
   const visit = (bytes: Buffer, from: number, to: number, line: number, position: number) => {
-    lines.push({ line, position, size: to - from, record: parsed(bytes.toString('utf8', from, to)) })
+    lines.push({ line, position, size: to - from, record: parseJson(bytes.toString('utf8', from, to)) })
   }
   for await (const _ of scanLines(path, { encoding }, visit)) {
     if (lines.length) yield lines
     lines = []
-  }
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
   }
 }

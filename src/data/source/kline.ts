@@ -49,7 +49,6 @@ export function klineWriter(schema: DataSchema, keep: readonly (typeof KLINE_EXT
   const symbolPlace = NAMES.length - 1
 
   function addCell(rows: Rows, row: number, i: number, kline: Kline, symbol: string): void {
-    if (layout.columns[i].type === 'string') (rows.values[i] as (string | null)[]).push(null)
     const place = places[i]
     if (place < 0) cells.absent(rows, row, i)
     else if (layout.columns[i].type === 'time' && place === 0) addTime(rows, row, i, klineTime(kline))

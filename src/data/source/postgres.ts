@@ -1,8 +1,10 @@
 // Rows from PostgreSQL: one read-only snapshot, through a cursor on the server. The only file that imports pg.
 import type { Client, FieldDef, QueryArrayResult } from 'pg'
 import { dataError, messageOf, SluiceError, usageError } from '../../base/errors.ts'
+import { withoutSecrets } from '../../base/secrets.ts'
 import type { ColumnType } from '../../base/table.ts'
 import { isoTime, parseTimeframe, timeframeLength } from '../../base/time.ts'
+import { noVolume } from '../candles.ts'
 import { type CellReader, cellReader } from '../cells.ts'
 import type { DataSchema } from '../columns.ts'
 import { type Placed, placer } from '../layout.ts'
@@ -56,8 +58,7 @@ export function readPostgres(config: PostgresSource, schema: DataSchema, context
       settler.settle(rows)
       yield rows
     }
-    if (line && schema === 'candles' && config.columns.volume === null)
-      warnings.push({ code: 'NO_VOLUME', message: 'there is no volume; it is 0', count: line })
+    if (line && schema === 'candles' && config.columns.volume === null) warnings.push(noVolume(line))
   }
 
   /** The cursor goes back to them: the same rows in the same order, of the same snapshot. */
@@ -94,7 +95,6 @@ function rowReader({ layout, places }: Placed, fields: FieldDef[], cells: CellRe
     const row = addRow(rows)
     rows.line[row] = line
     for (let i = 0; i < places.length; i++) {
-      if (layout.columns[i].type === 'string') (rows.values[i] as Cells).push(null)
       const value = places[i] < 0 ? null : values[places[i]]
       if (places[i] < 0) cells.absent(rows, row, i)
       else cells.value(rows, row, i, value === null ? null : read[i](value))
@@ -267,7 +267,7 @@ const CANCELED = '57014'
 function failureOf(error: unknown, connected: boolean, url: string): SluiceError {
   if (error instanceof SluiceError) return error
   const { code = '' } = error as { code?: string }
-  const fact = withoutSecrets(messageOf(error) || code, url)
+  const fact = withoutSecrets(messageOf(error) || code, secretsOf(url))
   if (!connected)
     return dataError('DATABASE_UNREACHABLE', `cannot connect to the database: ${fact}`, {
       next: 'look at its address, user and password, and whether it runs',
@@ -283,10 +283,10 @@ function failureOf(error: unknown, connected: boolean, url: string): SluiceError
   return dataError('DATABASE_QUERY', `the database refuses to read: ${fact} (${code})`)
 }
 
-function withoutSecrets(text: string, url: string): string {
+/** An address, and the password in it. */
+function secretsOf(url: string): (string | undefined)[] {
   const given = /^\w+:\/\/[^/@]*?:([^/]*)@/.exec(url)?.[1] ?? /[?&]password=([^&]*)/.exec(url)?.[1]
-  const secrets = [url, given, given && decoded(given)].filter(secret => secret)
-  return secrets.reduce<string>((clean, secret) => clean.replaceAll(secret!, '***'), text)
+  return [url, given, given && decoded(given)]
 }
 
 function decoded(text: string): string {

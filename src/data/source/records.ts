@@ -90,13 +90,23 @@ function listNames(first: unknown[], named: boolean, { header }: FileSource, pat
   return header === false ? CANDLE_COLUMNS.slice(0, 1 + VALUE_COLUMNS.length) : header
 }
 
-function valueAt(record: unknown, keys: string[]): unknown {
+/** The value below these keys; undefined where there is none. */
+export function valueAt(record: unknown, keys: string[]): unknown {
   let value = record
   for (const key of keys) {
     if (!isObject(value) || !Object.hasOwn(value, key)) return undefined
     value = value[key]
   }
   return value
+}
+
+/** Undefined where a text is no JSON, or cut off. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
 
 export const isObject = (value: unknown): value is Record<string, unknown> =>

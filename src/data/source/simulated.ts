@@ -77,5 +77,5 @@ function pushBar(rows: Rows, symbol: string | undefined, values: number[]): void
   rows.kinds[0]![row] = KIND.instant
   rows.line[row] = row + 1
   for (const [i, value] of values.entries()) (rows.values[i] as Float64Array)[row] = value
-  if (symbol !== undefined) (rows.values[values.length] as (string | null)[]).push(symbol)
+  if (symbol !== undefined) (rows.values[values.length] as (string | null)[])[row] = symbol
 }

@@ -45,14 +45,13 @@ function typed(column: StoredColumn, { name, type }: LayoutColumn, path: string)
 }
 
 /** A function that appends a chunk to rows. */
-function rowReader({ layout, places }: Placed, columns: StoredColumn[], cells: CellReader, file: number) {
+function rowReader({ places }: Placed, columns: StoredColumn[], cells: CellReader, file: number) {
   let line = 0
   let next = 0
   const from = places.map(place => (place < 0 ? -1 : next++))
   const kinds = columns.map(kindOf)
 
   function readCell(rows: Rows, row: number, i: number, chunk: ChunkColumn[], at: number): void {
-    if (layout.columns[i].type === 'string') (rows.values[i] as (string | null)[]).push(null)
     const value = from[i] < 0 ? null : chunk[from[i]][at]
     const kind = kinds[from[i]]
     if (from[i] < 0) cells.absent(rows, row, i)

@@ -109,7 +109,6 @@ const isCandleValue = (name: string): boolean => !['symbol', undefined].includes
 
 /** A function that appends a row of a batch. */
 function rowReader({ layout, places, parts }: Placed, columns: TypedColumn[], cells: CellReader, file: number) {
-  const texts = layout.columns.flatMap(({ type }, i) => (type === 'string' ? [i] : []))
   const joined = parts.length ? layout.columns.findIndex(({ name }) => name === 'time') : -1
   let line = 0
 
@@ -138,7 +137,6 @@ function rowReader({ layout, places, parts }: Placed, columns: TypedColumn[], ce
       rows.position[row] = place.position
       rows.size[row] = place.size
     }
-    for (const i of texts) (rows.values[i] as (string | null)[]).push(null)
     const fault = batch.fault?.(at)
     if (fault) refuse(rows, row, fault)
     else for (let i = 0; i < places.length; i++) readCell(rows, row, i, batch, at)

@@ -1,11 +1,11 @@
 // The PostgreSQL source against a real server.
 import { readdirSync, readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { findColumn, numbers } from '../../src/base/table.ts'
-import { ingest } from '../../src/data/ingest.ts'
-import { loadTable } from '../../src/data/tables.ts'
-import { PASSWORD, type PostgresServer, startPostgres } from '../postgres.ts'
-import { dataOf, START, testContext } from './home.ts'
+import { findColumn, numbers } from '../../../src/base/table.ts'
+import { ingest } from '../../../src/data/ingest.ts'
+import { loadTable } from '../../../src/data/tables.ts'
+import { PASSWORD, type PostgresServer, startPostgres } from '../../postgres.ts'
+import { dataOf, START, testContext } from '../home.ts'
 
 let server: PostgresServer & { stop(): Promise<void> }
 beforeAll(async () => {

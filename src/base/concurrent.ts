@@ -1,7 +1,7 @@
 // Several generators at once, in one process.
 
 /** Values of generators as they come, `most` generators at a time; the first error ends all. */
-export async function* inParallel<T>(begin: (() => AsyncGenerator<T>)[], most: number): AsyncGenerator<T> {
+export async function* concurrently<T>(begin: (() => AsyncGenerator<T>)[], most: number): AsyncGenerator<T> {
   type Step = { from: AsyncGenerator<T>; result: IteratorResult<T> }
   const waiting = [...begin]
   const pending = new Map<AsyncGenerator<T>, Promise<Step>>()

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { sha256 } from '../../src/base/blobs.ts'
-import { numbers, tableDigest, takeRows } from '../../src/base/table.ts'
-import { dataOf, examine, NOW } from './home.ts'
+import { sha256 } from '../../../src/base/blobs.ts'
+import { numbers, tableDigest, takeRows } from '../../../src/base/table.ts'
+import { dataOf, examine, NOW } from '../home.ts'
 
 const context = { signal: new AbortController().signal, now: () => NOW }
 const simulate = async (source: object, more: object = {}) =>

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect, it } from 'vitest'
-import { inParallel } from '../../src/base/parallel.ts'
+import { concurrently } from '../../src/base/concurrent.ts'
 
 it('gives every value, of at most so many generators at once', async () => {
   let [running, most] = [0, 0]
@@ -14,7 +14,7 @@ it('gives every value, of at most so many generators at once', async () => {
       running--
     }
   const found: string[] = []
-  for await (const value of inParallel(['a', 'b', 'c', 'd', 'e'].map(count), 2)) found.push(value)
+  for await (const value of concurrently(['a', 'b', 'c', 'd', 'e'].map(count), 2)) found.push(value)
   expect(most).toBe(2)
   expect(found.filter(value => value[0] === 'c')).toEqual(['c0', 'c1', 'c2'])
   expect(found).toHaveLength(15)
@@ -37,7 +37,7 @@ it('ends all of them with the first error', async () => {
     await delay(5)
     throw new Error('broken')
   }
-  const all = inParallel([endless, broken], 2)
+  const all = concurrently([endless, broken], 2)
   await expect(
     (async () => {
       for await (const _ of all);
