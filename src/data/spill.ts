@@ -30,35 +30,34 @@ export interface Words {
 /** Writes the rows of `order` into a folder of their own. */
 export function spill(rows: Rows, order: Int32Array, folder: string, words: Words): Spilled {
   mkdirSync(folder, { recursive: true })
-  const { layout } = rows
-  const take = <T extends Numbers>(from: T, to: T): T => {
-    for (let i = 0; i < order.length; i++) to[i] = from[order[i]]
-    return to
-  }
-  const n = order.length
-  // One column at a time, so that no more than one is in memory twice.
-  const columns: (() => Numbers)[] = [
-    ...rows.values.map(
-      values => () =>
-        values instanceof Float64Array ? take(values, new Float64Array(n)) : numbered(values, order, words),
-    ),
-    () => take(rows.line, new Uint32Array(n)),
-    () => take(rows.position, new Float64Array(n)),
-    () => take(rows.size, new Uint32Array(n)),
-    () => take(rows.file, new Uint16Array(n)),
-  ]
-  const files = columns.map((column, i) => columnFile(join(folder, String(i)), column()))
-  const time = rows.values[layout.time] as Float64Array
-  const sample = Float64Array.from({ length: Math.ceil(n / STRIDE) }, (_, i) => time[order[i * STRIDE]])
-  return {
-    rows: n,
-    sample,
-    close: () => {
-      for (const file of files) file.close()
-    },
-    ...readers(layout, files, sample, n, words),
-  }
+  const time = rows.values[rows.layout.time] as Float64Array
+  const sample = Float64Array.from({ length: Math.ceil(order.length / STRIDE) }, (_, i) => time[order[i * STRIDE]])
+  return spilled(rows.layout, writeColumns(rows, order, folder, words), sample, order.length, words)
 }
+
+/** One column at a time, so that no more than one is in memory twice. */
+function writeColumns(rows: Rows, order: Int32Array, folder: string, words: Words): ColumnFile[] {
+  const columns = [...rows.values, rows.line, rows.position, rows.size, rows.file]
+  return columns.map((values, i) =>
+    columnFile(join(folder, String(i)), Array.isArray(values) ? numbered(values, order, words) : taken(values, order)),
+  )
+}
+
+function taken<T extends Numbers>(from: T, order: Int32Array): T {
+  const values = new (from.constructor as new (length: number) => T)(order.length)
+  for (let i = 0; i < order.length; i++) values[i] = from[order[i]]
+  return values
+}
+
+/** Apart from what is written, lest what can be read back keeps it in memory. */
+const spilled = (layout: Layout, files: ColumnFile[], sample: Float64Array, rows: number, words: Words): Spilled => ({
+  rows,
+  sample,
+  ...readers(layout, files, sample, rows, words),
+  close() {
+    for (const file of files) file.close()
+  },
+})
 
 function readers(layout: Layout, files: ColumnFile[], sample: Float64Array, count: number, words: Words) {
   function before(time: number): number {
