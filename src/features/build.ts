@@ -125,7 +125,9 @@ export function featuresOn(
 export function buildInputs(manifest: TableManifest, { features, label, market }: FeatureConfig): object {
   const formulas = featuresOn(manifest, features).map(({ name, version }) => [name, version])
   const { digest, timeframe } = manifest
-  return { version: VERSION, table: digest, timeframe, features, label, market, formulas }
+  const named = features.filter(({ kind, name }) => kind === 'column' && isCategory(manifest, String(name)))
+  const categories = named.map(({ name }) => name)
+  return { version: VERSION, table: digest, timeframe, features, label, market, formulas, categories }
 }
 
 /**
@@ -178,10 +180,14 @@ const withWords = (table: Table, specs: FeatureSpec[], made: Feature[], numeric:
   made.map((feature, i) => columns[numeric.indexOf(feature)] ?? wordsOf(findColumn(table, String(specs[i].name))!))
 
 /** The column that a feature passes through as a category: text, or numbers that the schema calls so. */
-function categoryColumn(table: Table, { schema }: Described, { kind, name, timeframe }: FeatureSpec) {
+function categoryColumn(table: Table, described: Described, { kind, name, timeframe }: FeatureSpec) {
   if (kind !== 'column' || timeframe !== undefined) return undefined
+  return isCategory(described, String(name)) ? findColumn(table, String(name)) : undefined
+}
+
+function isCategory({ schema }: Described, name: string): boolean {
   const about = schema.find(column => column.name === name)
-  return about?.type === 'string' || about?.rule?.categorical ? findColumn(table, String(name)) : undefined
+  return about?.type === 'string' || Boolean(about?.rule?.categorical)
 }
 
 /** A column as words: a number is the shortest text that reads back as it. */
