@@ -15,14 +15,14 @@ import { type Target, target } from './target.ts'
 
 export type { Task } from '../features/labels.ts'
 
-const VERSION = 4
+const VERSION = 5
 export interface Dataset {
   digest: string
   /** Arrow file with the columns of DatasetRows: every feature under its name, the others as `own` names them. */
   path: string
   rows: number
   features: string[]
-  /** Features with a missing value in some row: the only ones that may be null when served. */
+  /** Features with a missing value in some row, or that the schema lets be missing: the only ones that may be null when served. */
   nullable: string[]
   task: Task
   /** Label values in the order of the predicted columns; none for regression. */
@@ -101,12 +101,16 @@ export async function freeze(built: Features, config: DatasetConfig, context: Co
   await writeRows(path, placed, { ...source, end: ends }, label, columns, built.market)
   const { market, timed, horizon } = built
   const { classes, classNames } = aim
+  // Who leaves rows out that lack something has no use for their answers.
+  const allowed = new Set(preprocess.missing === 'drop_rows' ? [] : built.nullable)
   return {
     digest,
     path,
     rows: rows.length,
     features,
-    nullable: columns.filter(({ values }) => values.some(Number.isNaN)).map(({ name }) => name),
+    nullable: columns
+      .filter(({ name, values }) => allowed.has(name) || values.some(Number.isNaN))
+      .map(({ name }) => name),
     task,
     classes,
     classNames,

@@ -7,6 +7,8 @@ import { SluiceError } from '../base/errors.ts'
 import type { GitState } from '../base/runs.ts'
 import { spearman } from '../base/statistics.ts'
 import type { TableManifest } from '../data/tables.ts'
+import { featuresOn } from '../features/build.ts'
+import type { FeatureSpec } from '../features/catalog.ts'
 import { type Dataset, readDataset } from '../learn/dataset.ts'
 import { indices, type Range, size } from '../learn/split.ts'
 import { type Fit, fitOnce, scores } from '../learn/train.ts'
@@ -36,7 +38,7 @@ export interface Subject {
   seed: number
   refit: 'none' | 'all'
   mode: 'long' | 'long_short'
-  features: object[]
+  features: FeatureSpec[]
   label: object
   table: TableManifest
   git: GitState
@@ -168,7 +170,7 @@ async function describe(
     output: dataset.task === 'regression' ? 'prediction' : 'probability',
     // What is no bar to trade and no yes or no has nothing to decide.
     decision: selected.threshold === null ? null : { threshold: selected.threshold, mode },
-    features: features as Record<string, unknown>[],
+    features,
     timeframe: table.timeframe,
     label: label as Record<string, unknown>,
     data: {
@@ -179,6 +181,7 @@ async function describe(
       rows: table.rows,
       from: table.from,
       to: table.to,
+      columns: columnsRead(table, features),
     },
     proven: { ...learned, model: modelDigest(verdict.proven) },
     shipped: { ...(refit === 'all' ? everything : learned), refit, model: modelDigest(shipped) },
@@ -191,6 +194,14 @@ async function describe(
     engine: { versions: verdict.engine },
     git,
   }
+}
+
+/** A whole number is a number: that it is whole was a rule of the table. */
+function columnsRead(table: TableManifest, specs: FeatureSpec[]): Content['data']['columns'] {
+  const read = new Set(featuresOn(table, specs).flatMap(({ reads }) => reads))
+  return table.schema
+    .filter(({ name }) => read.has(name))
+    .map(({ name, type, rule }) => ({ name, type: rule?.type === 'boolean' ? 'boolean' : type }))
 }
 
 /** Words where the classes are words, else the label's own values. */

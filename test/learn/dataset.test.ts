@@ -68,6 +68,7 @@ async function built(
     rows: bars,
     features: Object.keys(features),
     specs: [],
+    nullable: [],
     label: { kind: 'direction', horizon },
     words: null,
     horizon,

@@ -115,6 +115,14 @@ describe('a table without a time', () => {
     expect(columns.dataset.warnings).toEqual([expect.stringMatching(/^width, colour left out/)])
   })
 
+  it('what the schema lets be missing may be, though no row lacks it, unless such rows are dropped', async () => {
+    const columns = ['height', 'width', 'colour', 'label'].map(name => ({ name, nullable: true }))
+    const nullable = async (more: Given) => (await frozen({ schema: { columns }, ...more })).dataset.nullable
+    expect(await nullable({})).toEqual(['height', 'width', 'colour'])
+    expect(await nullable({ preprocess: { missing: 'drop_rows' } })).toEqual([])
+    expect(await nullable({ features: [{ kind: 'expr', name: 'twice', expr: '2 * height' }] })).toEqual([])
+  })
+
   it('regression keeps its numbers, and no class', async () => {
     const { dataset, rows, table } = await frozen({ task: 'regression', kind: 'kfold' })
     expect([dataset.classes, dataset.classNames, dataset.split.folds.length]).toEqual([[], [], 5])

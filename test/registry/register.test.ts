@@ -74,6 +74,7 @@ it('two runs of one name that end at once get a version each', async () => {
     label: {},
     table: {
       table: 't',
+      schema: [],
       version: 1,
       digest: 'd',
       rows: 2,
