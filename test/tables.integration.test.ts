@@ -62,22 +62,13 @@ it.each(['binary', 'multiclass', 'regression'] as const)('a table is learned, ju
 it('a file is read for its answers as it was read for the table: 01 is no 1, and yes is one', async () => {
   const { context, folder, tell } = await given('binary')
   const codes = { amber: '01', blue: '1', green: '02', red: '2020-01-01' }
-  const { rows, columns } = flowers(500, 'binary')
-  const coded = columns.map(({ name, values }) =>
-    name === 'colour'
-      ? text(
-          'zip',
-          Array.from(values as string[], word => codes[word as keyof typeof codes] ?? '02'),
-        )
-      : name === 'width'
-        ? text(
-            'wide',
-            Array.from(values, width => (width > 0 ? 'yes' : 'no')),
-          )
-        : columns.find(column => column.name === name)!,
-  )
+  const plain = flowers(500, 'binary')
+  const [height, , , label] = plain.columns
+  const zip = strings(plain, 'colour').map(word => codes[word as keyof typeof codes] ?? '02')
+  const wide = Array.from(numbers(plain, 'width'), width => (width > 0 ? 'yes' : 'no'))
+  const table = { rows: 500, columns: [height, text('wide', wide), text('zip', zip), label] }
   const input = join(folder, 'flowers.csv')
-  await writeTable({ rows, columns: coded }, input)
+  await writeTable(table, input)
   const types = { height: 'number', wide: 'boolean', zip: 'string', label: 'string' }
   const schema = Object.entries(types).map(([name, type]) => ({ name, type, nullable: true }))
   const { files } = await tell(`data.schema=${JSON.stringify(schema)}`)

@@ -7,6 +7,7 @@ import { type Column, jsonDigest, type Table, takeRows, type Values } from '../b
 import { writeTable } from '../data/files.ts'
 import { type FeatureRows, type Features, readFeatures } from '../features/build.ts'
 import type { Task } from '../features/labels.ts'
+import { vocabularyOf } from './categories.ts'
 import { alike, type Coded, chooseColumns, code, isMissing, missingColumns, takeNumbers } from './columns.ts'
 import { type Prepare, type PreprocessConfig, prepareOf } from './preprocess.ts'
 import { shuffledSplit } from './shuffle.ts'
@@ -253,7 +254,9 @@ export async function writeParts(dataset: Dataset, folder: string, context: Cont
     columns: [
       dataset.timed ? { name: 'time', type: 'time', values: time } : { name: 'row', type: 'number', values: time },
       ...(symbol ? [{ name: 'symbol', type: 'string' as const, values: symbol }] : []),
-      ...features.map((values, i) => columnOf(dataset.features[i], values, categories[dataset.features[i]])),
+      ...features.map((values, i) =>
+        columnOf(dataset.features[i], values, vocabularyOf(categories, dataset.features[i])),
+      ),
       worded
         ? columnOf(
             'label',

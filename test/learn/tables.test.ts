@@ -183,6 +183,23 @@ describe('a table without a time', () => {
     expect(columns[2].values.slice(0, 6)).toEqual(['0', '10', '20', '30', null, '0'])
   })
 
+  it('a column may be called anything', async () => {
+    const plain = await frozen()
+    const names = ['#label', '#time', '__proto__', 'label']
+    const renamed = { rows: ROWS, columns: plain.table.columns.map((column, i) => ({ ...column, name: names[i] })) }
+    const { rows, dataset, context } = await frozen({ table: renamed })
+    expect(rows).toEqual(plain.rows)
+    expect(Object.entries(dataset.categories)).toEqual([['__proto__', ['amber', 'blue', 'green', 'red']]])
+    const [train] = await writeParts(dataset, join(context.home, 'parts'), context)
+    expect((await readColumns(train)).columns.map(({ name }) => name)).toEqual(['row', ...names])
+    const numeric = withColumn(flowers(ROWS, 'multiclass'), 'constructor', numbers(plain.table, 'height'))
+    const { dataset: built } = await frozen({
+      table: numeric,
+      preprocess: { columns: { constructor: { clip: [0, 1] } } },
+    })
+    expect(built.features).toContain('constructor')
+  })
+
   it('writes its parts with words as words', async () => {
     const { dataset, context, table, rows } = await frozen()
     const [train] = await writeParts(dataset, join(context.home, 'parts'), context)
