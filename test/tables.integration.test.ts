@@ -1,12 +1,17 @@
 // The whole story of a table, of every task, by the real engine: from a file with words and missing values to a champion.
 import { join } from 'node:path'
 import { afterAll, expect, it, onTestFinished } from 'vitest'
+import { type Column, numbers, strings } from '../src/base/table.ts'
 import { loadConfig } from '../src/config.ts'
 import { openContext } from '../src/context.ts'
-import { writeTable } from '../src/data/files.ts'
+import { readColumns, writeTable } from '../src/data/files.ts'
 import type { Task } from '../src/features/labels.ts'
 import { run } from '../src/pipeline.ts'
-import { aliasVersion } from '../src/registry/versions.ts'
+import { openRegistered } from '../src/registry/bundle.ts'
+import { trustedKeys } from '../src/registry/keys.ts'
+import { aliasVersion, resolveVersion } from '../src/registry/versions.ts'
+import { predictFile } from '../src/serve/file.ts'
+import { vectorise } from '../src/serve/predict.ts'
 import { openPool } from './learn/pool.ts'
 import { flowers } from './learn/tabular.ts'
 import { put, temporaryFolder } from './temporary.ts'
@@ -30,7 +35,7 @@ models: [{ kind: ${LINEAR[task]} }, { kind: lightgbm, params: { n_estimators: 20
   onTestFinished(() => opened.close())
   const context = { ...opened, engine, log: { ...opened.log, warn: () => {} } }
   const file = put(folder, 'flowers.yaml', text)
-  return { context, tell: (...overrides: string[]) => run(loadConfig(file, overrides), context) }
+  return { context, folder, tell: (...overrides: string[]) => run(loadConfig(file, overrides), context) }
 }
 
 it.each(['binary', 'multiclass', 'regression'] as const)('a table is learned, judged and deployed: %s', async task => {
@@ -53,6 +58,35 @@ it.each(['binary', 'multiclass', 'regression'] as const)('a table is learned, ju
   const other = await tell('seed=7')
   expect(other.stages.filter(({ cached }) => cached).map(({ name }) => name)).toEqual(['ingest', 'build'])
 })
+
+it('a file is read for its answers as it was read for the table: 01 is no 1, and yes is one', async () => {
+  const { context, folder, tell } = await given('binary')
+  const codes = { amber: '01', blue: '1', green: '02', red: '2020-01-01' }
+  const plain = flowers(500, 'binary')
+  const [height, , , label] = plain.columns
+  const zip = strings(plain, 'colour').map(word => codes[word as keyof typeof codes] ?? '02')
+  const wide = Array.from(numbers(plain, 'width'), width => (width > 0 ? 'yes' : 'no'))
+  const table = { rows: 500, columns: [height, text('wide', wide), text('zip', zip), label] }
+  const input = join(folder, 'flowers.csv')
+  await writeTable(table, input)
+  const types = { height: 'number', wide: 'boolean', zip: 'string', label: 'string' }
+  const schema = Object.entries(types).map(([name, type]) => ({ name, type, nullable: true }))
+  const { files } = await tell(`data.schema=${JSON.stringify(schema)}`)
+  const out = join(folder, 'scored.csv')
+  await predictFile('flowers', input, out, [], context)
+  const [scored, judged] = [await readColumns(out), await readColumns(files.predictions)]
+  const [all, row] = [numbers(scored, 'probability'), numbers(judged, 'row')]
+  const test = strings(judged, 'part').flatMap((part, i) => (part === 'test' ? [i] : []))
+  for (const i of test) expect(Math.abs(all[row[i]] - numbers(judged, 'p')[i])).toBeLessThan(1e-5)
+  const { manifest } = await openRegistered(
+    context.home,
+    await resolveVersion(context.database, 'flowers'),
+    trustedKeys(context.home),
+  )
+  expect(() => vectorise(manifest, [{ height: null, wide: null, zip: null }])).not.toThrow()
+})
+
+const text = (name: string, values: string[]): Column => ({ name, type: 'string', values })
 
 it('a table says at its door what cannot be learned from it', async () => {
   const { tell } = await given('multiclass')

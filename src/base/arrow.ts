@@ -14,13 +14,13 @@ export interface ArrowColumn {
   values: ArrowValues
 }
 
-/** What a stage calls a column of its own beside those that a user has named: a feature may be called close. */
-export const own = (name: string): string => `#${name}`
+/** What a stage calls a column of its own beside those that a user has named, which begin with no space: a feature may be called close. */
+export const own = (name: string): string => ` ${name}`
 
 /** Writes columns of equal length as one record batch, whole or not at all. Two of one name are DUPLICATE_COLUMN. */
 export async function writeArrow(path: string, columns: ArrowColumn[]): Promise<void> {
   const arrow = await import('apache-arrow')
-  const vectors: Record<string, Vector> = {}
+  const vectors: Record<string, Vector> = Object.create(null) // a column may be called __proto__
   const written = new Set<ArrayBufferLike>()
   for (const { name, values } of columns) {
     if (Object.hasOwn(vectors, name))

@@ -17,7 +17,7 @@ export const rule = z.string().superRefine((text, context) => {
 const bound = z.union([z.number(), z.string()])
 
 const columnRule = z.strictObject({
-  name: z.string().regex(/^[^#]/, 'a name begins with another sign than #'),
+  name: z.string().regex(/^\S(.*\S)?$/s, 'a name begins and ends with no space'),
   type: z.enum(['number', 'integer', 'boolean', 'string', 'time']).optional().describe('default: as the source has it'),
   required: z.boolean().default(true).describe('false: a source may be without this column'),
   nullable: z.boolean().default(false).describe('true: a value may be missing'),

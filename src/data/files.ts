@@ -10,6 +10,7 @@ import type { DataSchema } from './columns.ts'
 import { csvCell } from './csv.ts'
 import { formatOf } from './format.ts'
 import { readWhole } from './gather.ts'
+import type { AsIs, ReadType } from './layout.ts'
 import { writeParquet } from './parquet.ts'
 import { type ColumnNames, fileSource } from './schema.ts'
 import { readFileSource } from './source/file.ts'
@@ -28,14 +29,17 @@ export const readCandles = (
   { columns = {}, keep = [], ...options }: { columns?: ColumnNames; keep?: string[] } & ReadOptions = {},
 ): Promise<Table> => readFile(path, { columns, keep }, 'candles', options)
 
-/** A table from any file: a column is `number` or `time` if all its values are, else `string`; an empty value is missing. */
-export const readColumns = (path: string, signal?: AbortSignal): Promise<Table> =>
-  readFile(path, {}, 'as_is', { signal, now: () => Number.POSITIVE_INFINITY }) // times of any year
+/** A table from any file: a column is what `types` says, else `number` or `time` if all its values are, else `string`; an empty value is missing. */
+export const readColumns = (
+  path: string,
+  signal?: AbortSignal,
+  types: ReadonlyMap<string, ReadType> = new Map(),
+): Promise<Table> => readFile(path, {}, { types }, { signal, now: () => Number.POSITIVE_INFINITY }) // times of any year
 
 function readFile(
   path: string,
   given: object,
-  schema: DataSchema | 'as_is',
+  schema: DataSchema | AsIs,
   { signal = new AbortController().signal, now = Date.now }: ReadOptions,
 ): Promise<Table> {
   const config = fileSource.parse({ kind: 'file', path, ...given })

@@ -45,7 +45,7 @@ export const spelledAs = (name: string): CandleColumn | undefined =>
 
 /** The first of several. */
 export const nameOf = (names: ColumnNames, ours: string): string | null | undefined => {
-  const theirs = names[ours]
+  const theirs = Object.hasOwn(names, ours) ? names[ours] : undefined
   return Array.isArray(theirs) ? theirs[0] : theirs
 }
 

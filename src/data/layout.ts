@@ -45,10 +45,18 @@ export interface Placer {
   place(header: string[], path: string, types?: ColumnType[]): Placed
 }
 
-/** Of candles, or of a table whose columns the config names or leaves to the source; `as_is` leaves rows in their order, too, and compares none. */
-export function placer(schema: DataSchema | 'as_is', columns: ColumnNames, keep: string[]): Placer {
+/** What a column's values are read as. */
+export type ReadType = NonNullable<ColumnRule['type']>
+
+/** A table as its file has it: rows in their order, none compared, every column as these types say, or as its values are. */
+export interface AsIs {
+  types: ReadonlyMap<string, ReadType>
+}
+
+/** Of candles, or of a table whose columns the config names or leaves to the source. */
+export function placer(schema: DataSchema | AsIs, columns: ColumnNames, keep: string[]): Placer {
   if (schema === 'candles') return candlePlacer(columns, keep)
-  return schema === 'as_is' ? tablePlacer({}, columns, { sorted: false }) : tablePlacer(schema, columns)
+  return 'types' in schema ? tablePlacer({}, columns, schema) : tablePlacer(schema, columns)
 }
 
 function candlePlacer(names: ColumnNames, keep: string[]): Placer {
@@ -92,7 +100,7 @@ export function candleLayout({ keep = [], symbols = false }: { keep?: string[]; 
 }
 
 /** What the types of the config are in memory. */
-const STORED: Record<NonNullable<ColumnRule['type']>, ColumnType> = {
+const STORED: Record<ReadType, ColumnType> = {
   number: 'number',
   integer: 'number',
   boolean: 'number',
@@ -101,26 +109,26 @@ const STORED: Record<NonNullable<ColumnRule['type']>, ColumnType> = {
 }
 
 /** A rule for every column of a source that the config says nothing of. */
-const anyColumn = (name: string): Rule => ({ name, nullable: true, required: true })
+const anyColumn = (name: string, type?: ReadType): Rule => ({ name, type, nullable: true, required: true })
 
 type Rule = Pick<ColumnRule, 'name' | 'type' | 'nullable' | 'required'> & Partial<ColumnRule>
 
-function tablePlacer({ columns: rules, key }: TableSchema, names: ColumnNames, { sorted = true } = {}): Placer {
+function tablePlacer({ columns: rules, key }: TableSchema, names: ColumnNames, asIs?: AsIs): Placer {
   let layout: Layout | undefined
   return {
     open: rules === undefined || rules.some(({ type }) => type === undefined),
     place(header, path, types = []) {
       const placeIn = ({ name, required }: Rule) => placeNamed(header, nameOf(names, name) ?? name, path, !required)
-      const wanted = rules ?? ownNames(header, names).map(anyColumn)
+      const wanted = rules ?? ownNames(header, names).map(name => anyColumn(name, asIs?.types.get(name)))
       const places = wanted.map(placeIn)
       layout ??= tableLayout(
         wanted.map((rule, i) => ({
           name: rule.name,
           type: rule.type ? STORED[rule.type] : (types[places[i]] ?? 'string'),
           nullable: rule.nullable,
-          ...(rules && { rule: rule as ColumnRule }),
+          ...((rules || rule.type) && { rule: rule as ColumnRule }),
         })),
-        { key, sorted },
+        { key, sorted: !asIs },
       )
       const { columns } = layout
       const all = columns.map(({ name, rule }) => placeIn(rule ?? anyColumn(name)))

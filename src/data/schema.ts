@@ -93,7 +93,7 @@ const keptNames = z
   .array(
     z
       .string()
-      .regex(/^[^#]/, 'a name begins with another sign than #')
+      .regex(/^\S(.*\S)?$/s, 'a name begins and ends with no space')
       .refine(name => !isCandleColumn(name), 'a candle has that column already'),
   )
   .refine(names => new Set(names).size === names.length, 'a column is named twice')

@@ -139,7 +139,7 @@ export interface Saved {
 
 const PARTITION_ROWS = 1_000_000
 
-/** Saves rows as the next version, or returns the current version when it has the same rows. Errors: EMPTY_INPUT where there is none. */
+/** Saves rows as the next version, or returns the current version when it has the same rows and nothing else is said of them. Errors: EMPTY_INPUT where there is none. */
 export async function saveTable(rows: NewRows, remarks: Remarks, context: TableContext): Promise<Saved> {
   // The store's lock is taken when everything that takes time is on the disk: meanwhile other commands go on.
   const filled = temporaryName(tableFolder(context.home, rows.table, 'next'))
@@ -151,7 +151,7 @@ export async function saveTable(rows: NewRows, remarks: Remarks, context: TableC
     if (!written.partitions.length) throw dataError('EMPTY_INPUT', `there is no row for the table ${rows.table}`)
     const content = { created: isoTime(context.now()), ...describeTable(rows, written), ...more }
     return await context.database.transaction().execute(async database => {
-      const same = await findSame(content.digest, rows.table, { ...context, database })
+      const same = await findSame(content, rows.table, { ...context, database })
       if (same) return { manifest: same, created: false, added, revised }
       const manifest = await addVersion(filled, rows.table, content, { ...context, database })
       return { manifest, created: true, added, revised }
@@ -161,16 +161,23 @@ export async function saveTable(rows: NewRows, remarks: Remarks, context: TableC
   }
 }
 
-/** The manifest of the current version, when it has these rows. */
+type Content = Omit<TableManifest, 'format' | 'table' | 'version' | 'parent'>
+
+/** What is said of rows besides their values: a column of numbers may have become one of names. */
+const said = ({ candles, schema, key, timeframe }: Content): string => jsonDigest({ candles, schema, key, timeframe })
+
+/** The manifest of the current version, when it has these rows and says the same of them. */
 async function findSame(
-  digest: string,
+  content: Content,
   table: string,
   { home, database }: Pick<TableContext, 'home' | 'database'>,
 ): Promise<TableManifest | undefined> {
   const current = await latestVersion(table, { database })
-  if (current?.digest !== digest || !existsSync(tableFolder(home, table, String(current.version)))) return undefined
+  if (current?.digest !== content.digest || !existsSync(tableFolder(home, table, String(current.version))))
+    return undefined
   try {
-    return readManifest(current, home)
+    const manifest = readManifest(current, home)
+    return said(manifest) === said(content) ? manifest : undefined
   } catch (error) {
     if (codeOf(error) === 'MANIFEST_FORMAT') return undefined // the next version is written as manifests are now
     throw error
@@ -181,7 +188,7 @@ async function findSame(
 async function addVersion(
   filled: string,
   name: string,
-  content: Omit<TableManifest, 'format' | 'table' | 'version' | 'parent'>,
+  content: Content,
   { home, database }: Pick<TableContext, 'home' | 'database'>,
 ): Promise<TableManifest> {
   const parent = (await latestVersion(name, { database }))?.version ?? null

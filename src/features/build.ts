@@ -16,7 +16,7 @@ import {
 import { isoTime, parseTimeframe } from '../base/time.ts'
 import type { DataSchema } from '../data/columns.ts'
 import { VALUE_COLUMNS } from '../data/schema.ts'
-import { loadTable, type TableManifest } from '../data/tables.ts'
+import { loadTable, type SchemaColumn, type TableManifest } from '../data/tables.ts'
 import {
   expandFeatures,
   type FeatureEntry,
@@ -31,7 +31,7 @@ import { withJoined } from './join.ts'
 import { computeLabel, type LabelConfig } from './labels.ts'
 import { computePieces } from './pieces.ts'
 
-const VERSION = 3
+const VERSION = 4
 
 export interface Features {
   digest: string
@@ -42,6 +42,8 @@ export interface Features {
   features: string[]
   /** One for each of them. */
   specs: FeatureSpec[]
+  /** Those that the schema lets be missing. */
+  nullable: string[]
   label: LabelConfig
   /** What the label's values are places in, where it is a column of words. */
   words: string[] | null
@@ -125,7 +127,9 @@ export function featuresOn(
 export function buildInputs(manifest: TableManifest, { features, label, market }: FeatureConfig): object {
   const formulas = featuresOn(manifest, features).map(({ name, version }) => [name, version])
   const { digest, timeframe } = manifest
-  return { version: VERSION, table: digest, timeframe, features, label, market, formulas }
+  const categories = passedThrough(manifest, features, isCategory)
+  const nullable = passedThrough(manifest, features, mayBeMissing)
+  return { version: VERSION, table: digest, timeframe, features, label, market, formulas, categories, nullable }
 }
 
 /**
@@ -159,7 +163,9 @@ export async function build(manifest: TableManifest, config: FeatureConfig, cont
   const features = made.map(({ name }) => name)
   const { words, horizon } = label
   const { market, features: specs } = config
-  return { digest, path, rows: table.rows, features, specs, label: config.label, words, horizon, warmup, market, timed }
+  const nullable = passedThrough(manifest, specs, mayBeMissing)
+  const what = { features, specs, nullable, label: config.label, words, horizon, warmup, market, timed }
+  return { digest, path, rows: table.rows, ...what }
 }
 
 /** Values of every feature: words of a category as they are, all others computed. */
@@ -178,11 +184,18 @@ const withWords = (table: Table, specs: FeatureSpec[], made: Feature[], numeric:
   made.map((feature, i) => columns[numeric.indexOf(feature)] ?? wordsOf(findColumn(table, String(specs[i].name))!))
 
 /** The column that a feature passes through as a category: text, or numbers that the schema calls so. */
-function categoryColumn(table: Table, { schema }: Described, { kind, name, timeframe }: FeatureSpec) {
-  if (kind !== 'column' || timeframe !== undefined) return undefined
-  const about = schema.find(column => column.name === name)
-  return about?.type === 'string' || about?.rule?.categorical ? findColumn(table, String(name)) : undefined
-}
+const categoryColumn = (table: Table, described: Described, spec: FeatureSpec) =>
+  passedThrough(described, [spec], isCategory).length ? findColumn(table, String(spec.name)) : undefined
+
+const isCategory = ({ type, rule }: SchemaColumn): boolean => type === 'string' || Boolean(rule?.categorical)
+const mayBeMissing = ({ rule }: SchemaColumn): boolean => Boolean(rule?.nullable)
+
+/** The features that are columns of the table as they are, of such a kind. */
+const passedThrough = ({ schema }: Described, specs: FeatureSpec[], of: (column: SchemaColumn) => boolean): string[] =>
+  specs
+    .filter(({ kind, timeframe }) => kind === 'column' && timeframe === undefined)
+    .map(({ name }) => String(name))
+    .filter(name => schema.some(column => column.name === name && of(column)))
 
 /** A column as words: a number is the shortest text that reads back as it. */
 export const wordsOf = ({ values }: Pick<Column, 'values'>): (string | null)[] =>

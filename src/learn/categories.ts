@@ -29,6 +29,10 @@ export function vocabulary(name: string, values: Words, train: Uint32Array): str
   return words
 }
 
+/** The words of a feature, where it is a category; one may be called constructor. */
+export const vocabularyOf = (categories: Record<string, string[]>, feature: string): string[] | undefined =>
+  Object.hasOwn(categories, feature) ? categories[feature] : undefined
+
 /** The place of a word in its vocabulary; their number for any that is not in it. */
 export function codeOf(vocabulary: string[], word: string): number {
   const place = lowerBound(vocabulary, word)

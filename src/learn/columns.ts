@@ -60,6 +60,10 @@ function toFloat32(name: string, values: Float64Array): Float32Array {
     const value = isMissing(values[i]) ? Number.NaN : values[i]
     rounded[i] = value
     if (Number.isNaN(value)) continue
+    if (!Number.isFinite(rounded[i]))
+      throw dataError('OUT_OF_RANGE', `feature ${name} is ${value} in some row, beyond what float32 holds`, {
+        next: `use a share or the logarithm of ${name}`,
+      })
     const delta = value - mean
     mean += delta / ++n
     squares += delta * (value - mean)

@@ -7,6 +7,7 @@ import { type Column, jsonDigest, type Table, takeRows, takeValues, type Values 
 import { writeTable } from '../data/files.ts'
 import { type FeatureRows, type Features, readFeatures } from '../features/build.ts'
 import type { Task } from '../features/labels.ts'
+import { vocabularyOf } from './categories.ts'
 import { alike, type Coded, chooseColumns, code, isMissing, missingColumns } from './columns.ts'
 import { type Prepare, type PreprocessConfig, prepareOf } from './preprocess.ts'
 import { shuffledSplit } from './shuffle.ts'
@@ -15,14 +16,14 @@ import { type Target, target } from './target.ts'
 
 export type { Task } from '../features/labels.ts'
 
-const VERSION = 4
+const VERSION = 5
 export interface Dataset {
   digest: string
   /** Arrow file with the columns of DatasetRows: every feature under its name, the others as `own` names them. */
   path: string
   rows: number
   features: string[]
-  /** Features with a missing value in some row: the only ones that may be null when served. */
+  /** Features with a missing value in some row, or that the schema lets be missing: the only ones that may be null when served. */
   nullable: string[]
   task: Task
   /** Label values in the order of the predicted columns; none for regression. */
@@ -101,12 +102,16 @@ export async function freeze(built: Features, config: DatasetConfig, context: Co
   await writeRows(path, placed, { ...source, end: ends }, label, columns, built.market)
   const { market, timed, horizon } = built
   const { classes, classNames } = aim
+  // Who leaves rows out that lack something has no use for their answers.
+  const allowed = new Set(preprocess.missing === 'drop_rows' ? [] : built.nullable)
   return {
     digest,
     path,
     rows: rows.length,
     features,
-    nullable: columns.filter(({ values }) => values.some(Number.isNaN)).map(({ name }) => name),
+    nullable: columns
+      .filter(({ name, values }) => allowed.has(name) || values.some(Number.isNaN))
+      .map(({ name }) => name),
     task,
     classes,
     classNames,
@@ -249,7 +254,9 @@ export async function writeParts(dataset: Dataset, folder: string, context: Cont
     columns: [
       dataset.timed ? { name: 'time', type: 'time', values: time } : { name: 'row', type: 'number', values: time },
       ...(symbol ? [{ name: 'symbol', type: 'string' as const, values: symbol }] : []),
-      ...features.map((values, i) => columnOf(dataset.features[i], values, categories[dataset.features[i]])),
+      ...features.map((values, i) =>
+        columnOf(dataset.features[i], values, vocabularyOf(categories, dataset.features[i])),
+      ),
       worded
         ? columnOf(
             'label',

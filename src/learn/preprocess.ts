@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { usageError } from '../base/errors.ts'
 import { nearest } from '../base/nearest.ts'
+import { vocabularyOf } from './categories.ts'
 
 /** Model kinds that split by category themselves (encode: native). */
 export const NATIVE_KINDS = ['xgboost', 'lightgbm']
@@ -60,7 +61,8 @@ export function prepareOf(
   features: string[],
   words: Record<string, string[]>,
 ): Prepare | null {
-  for (const [name, keys] of Object.entries(columns)) checkColumn(name, keys, features, name in words)
+  for (const [name, keys] of Object.entries(columns))
+    checkColumn(name, keys, features, vocabularyOf(words, name) !== undefined)
   const plain = [numbers, categories, columns].every(part => Object.keys(part).length === 0)
   return plain ? null : { numbers, categories, columns }
 }

@@ -191,12 +191,3 @@ export async function predictions(
     )
   })
 }
-
-/** The one column that a threshold is held against: the probability of the last class, or the prediction. */
-export async function scores(
-  fit: Fit,
-  dataset: Pick<Dataset, 'task' | 'classes'>,
-  source: 'native' | 'onnx' = 'native',
-) {
-  return (await predictions(fit, dataset, source)).at(-1)!
-}

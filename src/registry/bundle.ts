@@ -61,6 +61,10 @@ const manifestSchema = z
       rows: count,
       from: z.string().nullable(),
       to: z.string().nullable(),
+      /** Those of its columns that features are made of, and what their values are read as. */
+      columns: z
+        .array(z.object({ name: z.string(), type: z.enum(['number', 'boolean', 'string', 'time']) }))
+        .default([]),
     }),
     /** The fit that stood before the gates, and the one in model.onnx. */
     proven: z.object(fit),

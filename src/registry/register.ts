@@ -7,17 +7,21 @@ import { SluiceError } from '../base/errors.ts'
 import type { GitState } from '../base/runs.ts'
 import { spearman } from '../base/statistics.ts'
 import type { TableManifest } from '../data/tables.ts'
+import { featuresOn } from '../features/build.ts'
+import type { FeatureSpec } from '../features/catalog.ts'
+import { vocabularyOf } from '../learn/categories.ts'
 import { type Dataset, readDataset } from '../learn/dataset.ts'
 import { indices, type Range, size } from '../learn/split.ts'
-import { type Fit, fitOnce, scores } from '../learn/train.ts'
+import { type Fit, fitOnce, predictions } from '../learn/train.ts'
 import type { Selected } from '../prove/contest.ts'
 import { type GateResult, judge } from '../prove/gate.ts'
+import type { Predicted } from '../prove/select.ts'
 import { failedParity, measureParity, type Parity, type Verdict } from '../prove/verdict.ts'
 import { type BundleFile, type BundleManifest, bundleFolder, openBundle, writeBundle } from './bundle.ts'
 import { signingKey, trustedKeys } from './keys.ts'
 import { addVersion, nextVersion } from './versions.ts'
 
-/** Spearman rank correlation that shipped and proven must have on the test rows: the same recipe, not another model. */
+/** Spearman rank correlation that shipped and proven must have on the test rows, in every class: the same recipe, not another model. */
 const RANK_AGREEMENT = 0.5
 
 export interface Registered {
@@ -36,7 +40,7 @@ export interface Subject {
   seed: number
   refit: 'none' | 'all'
   mode: 'long' | 'long_short'
-  features: object[]
+  features: FeatureSpec[]
   label: object
   table: TableManifest
   git: GitState
@@ -119,16 +123,22 @@ async function fitShipped(
 async function disagreement(dataset: Dataset, proven: Fit, shipped: Fit): Promise<GateResult[]> {
   const { test, folds } = dataset.split
   if (!test.length) return []
-  const [before, after] = await Promise.all([proven, shipped].map(fit => scores(fit, dataset)))
-  const agreement = spearman(
-    before.subarray(size(folds.at(-1)!.valid)),
-    Float32Array.from(indices(test), row => after[row]),
+  const [before, after] = await Promise.all([proven, shipped].map(fit => predictions(fit, dataset)))
+  const agreement = rankAgreement(
+    before.map(column => column.subarray(size(folds.at(-1)!.valid))),
+    after.map(column => Float32Array.from(indices(test), row => column[row])),
   )
   return agreement === null
     ? []
     : judge({ refit_agreement: agreement }, { refit_agreement: `>= ${RANK_AGREEMENT}` }).gates.filter(
         ({ pass }) => !pass,
       )
+}
+
+/** The least Spearman correlation of any class's probabilities, or that of the predictions; null where all of them are constant. */
+export function rankAgreement(before: Predicted, after: Predicted): number | null {
+  const columns = before.map((column, k) => spearman(column, after[k])).filter(found => found !== null)
+  return columns.length ? Math.min(...columns) : null
 }
 
 interface Shipment {
@@ -159,16 +169,15 @@ async function describe(
     model: { kind: selected.kind, params: selected.params, seed, iterations: shipped.iterations },
     input: {
       name: 'features',
-      features: dataset.features.map(name => ({
-        name,
-        nullable: dataset.nullable.includes(name),
-        ...(dataset.categories[name] && { categories: dataset.categories[name] }),
-      })),
+      features: dataset.features.map(name => {
+        const categories = vocabularyOf(dataset.categories, name)
+        return { name, nullable: dataset.nullable.includes(name), ...(categories && { categories }) }
+      }),
     },
     output: dataset.task === 'regression' ? 'prediction' : 'probability',
     // What is no bar to trade and no yes or no has nothing to decide.
     decision: selected.threshold === null ? null : { threshold: selected.threshold, mode },
-    features: features as Record<string, unknown>[],
+    features,
     timeframe: table.timeframe,
     label: label as Record<string, unknown>,
     data: {
@@ -179,6 +188,7 @@ async function describe(
       rows: table.rows,
       from: table.from,
       to: table.to,
+      columns: columnsRead(table, features),
     },
     proven: { ...learned, model: modelDigest(verdict.proven) },
     shipped: { ...(refit === 'all' ? everything : learned), refit, model: modelDigest(shipped) },
@@ -191,6 +201,14 @@ async function describe(
     engine: { versions: verdict.engine },
     git,
   }
+}
+
+/** A whole number is a number: that it is whole was a rule of the table. */
+function columnsRead(table: TableManifest, specs: FeatureSpec[]): Content['data']['columns'] {
+  const read = new Set(featuresOn(table, specs).flatMap(({ reads }) => reads))
+  return table.schema
+    .filter(({ name }) => read.has(name))
+    .map(({ name, type, rule }) => ({ name, type: rule?.type === 'boolean' ? 'boolean' : type }))
 }
 
 /** Words where the classes are words, else the label's own values. */

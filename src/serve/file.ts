@@ -28,7 +28,10 @@ export async function predictFile(
     trustedKeys(context.home, trusted),
   )
   const { features } = bundle.manifest.input
-  const table = await readColumns(input, context.signal)
+  const { columns } = bundle.manifest.data
+  // As they were read when the model learned: 01 may be a word.
+  const types = new Map(columns.map(({ name, type }) => [name, type]))
+  const table = await readColumns(input, context.signal, types)
   const missing = features.map(({ name }) => name).filter(name => !findColumn(table, name))
   const scored = missing.length ? await withFeatures(bundle, input, table, missing, context) : table
   const values = features.map(feature => valuesOf(scored, feature))

@@ -51,6 +51,16 @@ describe('a table as a file', () => {
     await writeTable(empty, join(home, 'e.parquet'))
     expect(await readParquet(join(home, 'e.parquet'))).toEqual(empty)
   })
+  it('a column without a name, or two that differ in case, are refused', async () => {
+    const path = join(testContext().home, 'x.parquet')
+    const named = (...names: string[]): Table => ({
+      rows: 1,
+      columns: names.map(name => ({ name, type: 'number', values: Float64Array.of(1) })),
+    })
+    await expect(writeTable(named('x', ''), path)).rejects.toMatchObject({ code: 'UNNAMED_COLUMN', exit: 4 })
+    await expect(writeTable(named('x', 'y', 'X'), path)).rejects.toMatchObject({ code: 'DUPLICATE_COLUMN', exit: 4 })
+    expect(existsSync(path)).toBe(false)
+  })
   it('an unknown ending, or a folder that cannot be, leaves nothing', async () => {
     const { home } = testContext()
     await expect(writeTable(TABLE, join(home, 'out.xlsx'))).rejects.toMatchObject({ code: 'FORMAT', exit: 2 })
@@ -65,6 +75,18 @@ describe('types of CSV columns', () => {
     Object.fromEntries(
       (await readColumns(given(testContext(), 'x.csv', text))).columns.map(({ name, type }) => [name, type]),
     )
+  it('are those that are asked for: words that look like numbers, words for yes and no', async () => {
+    const path = given(testContext(), 'x.csv', 'zip,ok,when,n\n01,true,2020,1\n1.0,no,2021,\n,,,2\n')
+    const types = { zip: 'string', ok: 'boolean', when: 'string', other: 'number' } as const
+    const { columns } = await readColumns(path, undefined, new Map(Object.entries(types)))
+    expect(Object.fromEntries(columns.map(({ name, values }) => [name, [...values]]))).toEqual({
+      zip: ['01', '1.0', null],
+      ok: [1, 0, Number.NaN],
+      when: ['2020', '2021', null],
+      n: [1, Number.NaN, 2],
+    })
+    await expect(readColumns(path, undefined, new Map([['zip', 'boolean']]))).rejects.toMatchObject({ code: 'BAD_ROW' })
+  })
   it('are those that hold for every value', async () => {
     expect(await types('t,n,m,s,e\n2020-01-01,1,,a,\n2020-01-02T00:00:00Z,nan,2,1,\n')).toEqual({
       t: 'time',

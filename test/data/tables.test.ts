@@ -32,6 +32,22 @@ describe('versions', () => {
     expect((await loadTable('prices', undefined, context)).manifest).toMatchObject({ version: 2, parent: 1, rows: 49 })
   })
 
+  it('the same rows of which something else is said are the next version', async () => {
+    const context = testContext()
+    const path = given(context, 'zones.csv', 'zone,x\n1,0.5\n2,0.25\n')
+    const zone = { name: 'zone', type: 'number' as const }
+    const versions = []
+    for (const schema of [
+      [zone, { name: 'x' }],
+      [{ ...zone, categorical: true }, { name: 'x' }],
+    ])
+      for (let twice = 0; twice < 2; twice++)
+        versions.push(await ingest(dataOf({ kind: 'file', path }, { schema }), context))
+    expect(versions.map(({ version }) => version)).toEqual([1, 1, 2, 2])
+    expect(new Set(versions.map(({ digest }) => digest)).size).toBe(1)
+    expect((await loadTable('prices', undefined, context)).manifest.schema[0].rule).toMatchObject({ categorical: true })
+  })
+
   it('the same rows from CSV and from Parquet have one digest', async () => {
     const context = testContext()
     const csv = await ingest(clean(context), context)

@@ -1,8 +1,8 @@
 // The file of a build, and the table that is written from it.
 import { expect, it } from 'vitest'
 import { ingest } from '../../src/data/ingest.ts'
-import { verifyTable } from '../../src/data/tables.ts'
-import { build, featureTable, readFeatures } from '../../src/features/build.ts'
+import { type SchemaColumn, type TableManifest, verifyTable } from '../../src/data/tables.ts'
+import { build, buildInputs, featureTable, readFeatures } from '../../src/features/build.ts'
 import { cleanCsv, dataOf, given, testContext } from '../data/home.ts'
 
 it('a feature may be called as a column of the file is', async () => {
@@ -24,4 +24,18 @@ it('a feature may be called as a column of the file is', async () => {
   const { columns } = await featureTable(built)
   expect(columns.map(({ name }) => name)).toEqual(['time', 'open', 'close', 'end', 'label'])
   expect(columns.at(-1)!.values).toEqual(label)
+})
+
+it('numbers that became names are another build', () => {
+  const config = {
+    features: [{ kind: 'column', name: 'zone' }],
+    label: { kind: 'column' as const, name: 'y' },
+    market: false,
+  }
+  const inputs = (zone: object) => {
+    const schema = [{ name: 'zone', type: 'number', ...zone } as SchemaColumn, { name: 'y', type: 'number' as const }]
+    return buildInputs({ digest: 'd', timeframe: null, schema } as TableManifest, config)
+  }
+  expect(inputs({ rule: { categorical: true } })).not.toEqual(inputs({ rule: { categorical: false } }))
+  expect(inputs({ rule: { categorical: false } })).toEqual(inputs({}))
 })

@@ -68,6 +68,7 @@ async function built(
     rows: bars,
     features: Object.keys(features),
     specs: [],
+    nullable: [],
     label: { kind: 'direction', horizon },
     words: null,
     horizon,
@@ -166,6 +167,7 @@ describe('freeze', () => {
     ],
     ['TOO_SHORT', { x: () => Number.NaN }, {}, /one of them never has one/],
     ['CONSTANT_FEATURE', { x: sine, flat: () => 5 }, {}, /feature flat is 5 in every row/],
+    ['OUT_OF_RANGE', { x: bar => sine(bar) * 1e300 }, {}, /feature x is -?\d.*, beyond what float32 holds/],
     [
       'FLOAT32_RESOLUTION',
       { large: row => 1e9 + sine(row) },

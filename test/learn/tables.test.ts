@@ -115,6 +115,14 @@ describe('a table without a time', () => {
     expect(columns.dataset.warnings).toEqual([expect.stringMatching(/^width, colour left out/)])
   })
 
+  it('what the schema lets be missing may be, though no row lacks it, unless such rows are dropped', async () => {
+    const columns = ['height', 'width', 'colour', 'label'].map(name => ({ name, nullable: true }))
+    const nullable = async (more: Given) => (await frozen({ schema: { columns }, ...more })).dataset.nullable
+    expect(await nullable({})).toEqual(['height', 'width', 'colour'])
+    expect(await nullable({ preprocess: { missing: 'drop_rows' } })).toEqual([])
+    expect(await nullable({ features: [{ kind: 'expr', name: 'twice', expr: '2 * height' }] })).toEqual([])
+  })
+
   it('regression keeps its numbers, and no class', async () => {
     const { dataset, rows, table } = await frozen({ task: 'regression', kind: 'kfold' })
     expect([dataset.classes, dataset.classNames, dataset.split.folds.length]).toEqual([[], [], 5])
@@ -173,6 +181,23 @@ describe('a table without a time', () => {
       ['label', 'string'],
     ])
     expect(columns[2].values.slice(0, 6)).toEqual(['0', '10', '20', '30', null, '0'])
+  })
+
+  it('a column may be called anything', async () => {
+    const plain = await frozen()
+    const names = ['#label', '#time', '__proto__', 'label']
+    const renamed = { rows: ROWS, columns: plain.table.columns.map((column, i) => ({ ...column, name: names[i] })) }
+    const { rows, dataset, context } = await frozen({ table: renamed })
+    expect(rows).toEqual(plain.rows)
+    expect(Object.entries(dataset.categories)).toEqual([['__proto__', ['amber', 'blue', 'green', 'red']]])
+    const [train] = await writeParts(dataset, join(context.home, 'parts'), context)
+    expect((await readColumns(train)).columns.map(({ name }) => name)).toEqual(['row', ...names])
+    const numeric = withColumn(flowers(ROWS, 'multiclass'), 'constructor', numbers(plain.table, 'height'))
+    const { dataset: built } = await frozen({
+      table: numeric,
+      preprocess: { columns: { constructor: { clip: [0, 1] } } },
+    })
+    expect(built.features).toContain('constructor')
   })
 
   it('writes its parts with words as words', async () => {

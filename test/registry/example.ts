@@ -47,7 +47,7 @@ export function content(kind: Kind, changes: Partial<Content> = {}): Content {
     features: [],
     timeframe: '1d',
     label: { kind: 'touch', horizon: 5, threshold: 0.01 },
-    data: { schema: 'candles', table: 'demo', version: 1, digest: 'd', rows: 400, from: null, to: null },
+    data: { schema: 'candles', table: 'demo', version: 1, digest: 'd', rows: 400, from: null, to: null, columns: [] },
     proven: fit,
     shipped: { ...fit, refit: 'none' },
     metrics: { valid: { roc_auc: 0.9 }, test: null },

@@ -10,7 +10,7 @@ import type { Dataset } from '../../src/learn/dataset.ts'
 import type { Fit } from '../../src/learn/train.ts'
 import type { Selected } from '../../src/prove/contest.ts'
 import type { Verdict } from '../../src/prove/verdict.ts'
-import { register, type Subject } from '../../src/registry/register.ts'
+import { rankAgreement, register, type Subject } from '../../src/registry/register.ts'
 import { listVersions } from '../../src/registry/versions.ts'
 import { testContext } from '../data/home.ts'
 import { put } from '../temporary.ts'
@@ -74,6 +74,7 @@ it('two runs of one name that end at once get a version each', async () => {
     label: {},
     table: {
       table: 't',
+      schema: [],
       version: 1,
       digest: 'd',
       rows: 2,
@@ -90,4 +91,12 @@ it('two runs of one name that end at once get a version each', async () => {
     [1, 2, 3].map(version => [version, 'registered']),
   )
   expect(readdirSync(join(context.home, 'models/demo')).sort()).toEqual(['1', '2', '3'])
+})
+
+it('a refit that ranks one of several classes otherwise is told, whichever class it is', () => {
+  const column = (...values: number[]) => Float32Array.from(values)
+  const [up, down, same] = [column(0.1, 0.2, 0.3, 0.4), column(0.4, 0.3, 0.2, 0.1), column(0.5, 0.5, 0.5, 0.5)]
+  expect(rankAgreement([up, down, same], [up, down, same])).toBeCloseTo(1)
+  for (const k of [0, 1, 2]) expect(rankAgreement([up, up, up], [up, up, up].with(k, down))).toBeCloseTo(-1)
+  expect(rankAgreement([same, same], [up, down])).toBeNull()
 })

@@ -201,5 +201,5 @@ it('a word where a number belongs, or the other way round, is refused', async ()
       column.name === 'height' ? { ...findColumn(words, 'colour')!, name: 'height' } : column,
     ),
   }
-  await expect(fromFile(context, swapped, 'csv')).rejects.toMatchObject({ code: 'TYPE_MISMATCH', exit: 4 })
+  await expect(fromFile(context, swapped, 'csv')).rejects.toMatchObject({ code: 'BAD_ROW', exit: 4 })
 })

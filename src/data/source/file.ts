@@ -5,7 +5,7 @@ import { noVolume } from '../candles.ts'
 import { cellReader } from '../cells.ts'
 import type { DataSchema } from '../columns.ts'
 import { type FileFormat, formatOf } from '../format.ts'
-import { placer } from '../layout.ts'
+import { type AsIs, placer } from '../layout.ts'
 import {
   BLOCK_ROWS,
   type Place,
@@ -27,11 +27,7 @@ import { stored } from './stored.ts'
 const FORMATS: Record<FileFormatName, FileFormat> = { csv: delimited, json, jsonl, parquet: stored, avro, arrow }
 
 /** Reads every file of the source, in order. Errors name the file: FORMAT, EMPTY_INPUT, CORRUPT_FILE, ENCODING, DELIMITER, and header.ts's. */
-export function readFileSource(
-  config: FileSource,
-  schema: DataSchema | 'as_is',
-  { signal, now }: SourceContext,
-): Source {
+export function readFileSource(config: FileSource, schema: DataSchema | AsIs, { signal, now }: SourceContext): Source {
   const paths = config.paths ?? [config.path as string]
   const settler = timeSettler({ ...config, now: now() })
   const warnings: Warning[] = []
