@@ -22,7 +22,7 @@ const FORMATS: Record<FileFormatName, FileFormat> = { csv: delimited, json, json
 export function readFileSource(
   config: FileSource,
   schema: DataSchema | 'as_is',
-  { signal, now }: SourceContext,
+  { signal, now, watermark }: SourceContext,
 ): Source {
   const paths = config.paths ?? [config.path as string]
   const settler = timeSettler({ ...config, now: now() })
@@ -40,7 +40,9 @@ export function readFileSource(
         found += rows.count
         yield rows
       }
-      if (!found) throw dataError('EMPTY_INPUT', `${path} has no rows`)
+      const nothing = { code: 'EMPTY_INPUT', message: `${path} has no rows` }
+      if (!found && !watermark) throw dataError(nothing.code, nothing.message)
+      if (!found) warnings.push({ ...nothing, count: 1 }) // a table that is added to may well get nothing new
       count += found
     }
     if (schema === 'candles' && config.columns.volume === null)
