@@ -7,7 +7,7 @@ import { messageOf, SluiceError, usageError } from './base/errors.ts'
 import { nameOfFile } from './base/name.ts'
 import { nearest } from './base/nearest.ts'
 import { filesAt, MOST_FILES } from './data/paths.ts'
-import { dataConfig, isCandleColumn, nameSchema } from './data/schema.ts'
+import { CANDLE_COLUMNS, dataConfig, isCandleColumn, nameSchema } from './data/schema.ts'
 import { checkTogether, rowsAre, withDefaults } from './defaults.ts'
 import { expandFeatures, featuresSchema } from './features/catalog.ts'
 import type { Task } from './features/labels.ts'
@@ -103,15 +103,21 @@ export function loadConfig(path: string, overrides: string[] = []): LoadedConfig
         .map(issue => `${place(offsetOf(document, issue))}: ${describe(issue, document)}`),
     )
   const config = parsed.data!
-  const wrong = resolvePaths(config, dirname(file))
-  if (wrong.length)
-    refuse(
-      path,
-      wrong.map(({ keys, fact }) => `${place(offsetOf(document, { path: keys }))}: ${keys.join('.')}: ${fact}`),
-    )
   const { data } = config
   if ('keep' in data.source && data.source.kind !== 'binance' && rowsAre(config).candles)
     data.source.keep = keptColumns(data.source.keep, config)
+  const wrong = [
+    ...resolvePaths(config, dirname(file)).map(({ keys, fact }) => ({
+      path: keys,
+      says: `${keys.join('.')}: ${fact}`,
+    })),
+    ...strangeColumns(data),
+  ]
+  if (wrong.length)
+    refuse(
+      path,
+      wrong.map(({ says, ...issue }) => `${place(offsetOf(document, issue))}: ${says}`),
+    )
   return { config: { ...config, data: { ...data, table: data.table ?? config.name } }, file }
 }
 
@@ -162,6 +168,18 @@ function keptColumns(keep: string[], { features, label }: Parsed): string[] {
     kind === 'column' ? [String(name)] : [],
   )
   return [...new Set([...keep, ...named.filter(name => !isCandleColumn(name))])]
+}
+
+/** Names of ours in `source.columns` that the table has not: the column they were meant for would be looked for elsewhere. */
+function strangeColumns({ schema, source }: Parsed['data']): { path: string[]; keys: string[]; says: string }[] {
+  if (!('columns' in source)) return []
+  const known = schema === 'candles' ? [...CANDLE_COLUMNS, ...source.keep] : schema.columns?.map(column => column.name)
+  const strange = known ? Object.keys(source.columns).filter(name => !known.includes(name)) : []
+  return strange.map(name => {
+    const close = nearest(name, known!)
+    const says = `data.source.columns.${name}: no column of the table; ${close ? `did you mean ${close}?` : `there are ${known!.join(', ')}`}`
+    return { path: ['data', 'source', 'columns'], keys: [name], says }
+  })
 }
 
 /** Makes source paths absolute, and files of patterns and folders; gives what is wrong with them. */

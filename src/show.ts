@@ -114,7 +114,10 @@ const shiftRow = ({ column, statistic, pvalue, mean, missing }: TableDiff['shift
 
 export const verified = ({ versions, files, problems }: Inspection): string =>
   problems.length
-    ? problems.map(({ table, version, code, message }) => `${table}@${version} ${code}: ${message}`).join('\n')
+    ? [
+        ...problems.map(({ table, version, code, message }) => `${table}@${version} ${code}: ${message}`),
+        'next: remove the folder of what is damaged; if it was the newest: sluice ingest -c CONFIG --set data.load=full',
+      ].join('\n')
     : `${versions} versions, ${files} files: all are what was written`
 
 export const built = ({

@@ -23,6 +23,8 @@ function problems(text: string, overrides: string[] = []): string[] {
   return []
 }
 
+const ofTable = (schema: string): string =>
+  SMALLEST.replace('data:', `data:\n  schema: ${schema}`).replace(/^label.*/m, 'label: { kind: column, name: a }')
 const withKey = (text: string): string => `${SMALLEST}${text}\n`
 
 describe('loadConfig', () => {
@@ -132,6 +134,21 @@ describe('a problem', () => {
     ['a name that is none', withKey('name: ../x'), /^f\.yaml:4:7: name: /],
     ['a name with two points', withKey('name: a..b'), /^f\.yaml:4:7: name: .*holds no \.\.$/],
     ['a label that is none', SMALLEST.replace('touch', 'tuch'), /^f\.yaml:3:16: label\.kind: /],
+    [
+      'a column of ours that there is not',
+      SMALLEST.replace('simulated, bars: 500', 'file, path: f.yaml, columns: { tim: date, volume: null }'),
+      'f.yaml:2:50: data.source.columns.tim: no column of the table; did you mean time?',
+    ],
+    [
+      'a column that is named twice',
+      ofTable('[{ name: a }, { name: a }]'),
+      /^f\.yaml:2:11: data\.schema: a column is named twice/,
+    ],
+    [
+      'a range of nothing',
+      ofTable('[{ name: a, min: 2, max: 1 }]'),
+      /^f\.yaml:2:28: data\.schema\.0\.min: min is above max/,
+    ],
     ['a missing key', SMALLEST.replace(/^label.*\n/m, ''), /^f\.yaml:1:1: label/],
     ['a missing key deep down', SMALLEST.replace('horizon: 5, ', ''), 'f.yaml:3:8: label.horizon is missing (number)'],
     ['a split that candles cannot have', withKey('split: { kind: stratified }'), /^f\.yaml:4:16: split\.kind: /],

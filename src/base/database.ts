@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type Generated, Kysely, type Selectable, type SqliteDatabase, SqliteDialect } from 'kysely'
 import Driver from 'libsql'
-import { SluiceError } from './errors.ts'
+import { dataError, messageOf, SluiceError } from './errors.ts'
 
 export interface Schema {
   table_versions: {
@@ -81,13 +81,13 @@ export type Row<Name extends keyof Schema> = Selectable<Schema[Name]>
 
 /**
  * Opens (and creates or migrates) the store at `file`; `:memory:` is a store for tests.
- * What finds the store locked for `patience_ms` by another command, now or later, is STORE_BUSY (exit 2).
+ * What finds the store locked for `patience_ms` by another command, now or later, is STORE_BUSY (exit 2); a file that is damaged STORE_CORRUPT (exit 4).
  */
 export function openDatabase(file: string, { patience_ms = 10_000 } = {}): Database {
   const driver = new Driver(file)
   // The timeout lets commands share a home, and comes first: the others take locks too. FULL: a row that was answered for is on the disk.
   const pragmas = [`busy_timeout = ${patience_ms}`, 'journal_mode = WAL', 'synchronous = FULL', 'foreign_keys = ON']
-  orBusy(() => {
+  inWords(() => {
     for (const pragma of pragmas) driver.exec(`pragma ${pragma}`)
     migrate(driver)
   })
@@ -103,22 +103,22 @@ function saidInWords(driver: InstanceType<typeof Driver>): SqliteDatabase {
   return {
     close: () => void driver.close(),
     prepare(sql) {
-      const statement = orBusy(() => driver.prepare(sql))
+      const statement = inWords(() => driver.prepare(sql))
       return {
         reader: statement.reader,
-        all: parameters => orBusy(() => statement.all(parameters)),
-        run: parameters => orBusy(() => statement.run(parameters)),
+        all: parameters => inWords(() => statement.all(parameters)),
+        run: parameters => inWords(() => statement.run(parameters)),
         iterate: parameters => statement.iterate(parameters),
       }
     },
   }
 }
 
-function orBusy<Result>(work: () => Result): Result {
+function inWords<Result>(work: () => Result): Result {
   try {
     return work()
   } catch (cause) {
-    throw isBusy(cause) ? busy(cause) : cause
+    throw isBusy(cause) ? busy(cause) : isDamaged(cause) ? damaged(cause) : cause
   }
 }
 
@@ -127,6 +127,15 @@ const busy = (cause: unknown) =>
     cause,
     next: 'the same again when that one is done; sluice runs list shows it',
   })
+
+const damaged = (cause: unknown) =>
+  dataError('STORE_CORRUPT', `the store (store.db of the home) is damaged: ${messageOf(cause)}`, {
+    cause,
+    next: 'put a copy of it back, or begin anew in another --home',
+  })
+
+const isDamaged = (error: unknown): boolean =>
+  ['SQLITE_NOTADB', 'SQLITE_CORRUPT'].includes((error as { code?: string }).code ?? '')
 
 const isBusy = (error: unknown): boolean => (error as { code?: string }).code === 'SQLITE_BUSY'
 

@@ -33,11 +33,14 @@ export function cellReader(format: CellFormat): CellReader {
     ;(rows.values[i] as Float64Array)[row] = value
   }
 
-  function missing(rows: Rows, row: number, i: number): void {
-    const { type, nullable } = rows.layout.columns[i]
-    if (type === 'string') (rows.values[i] as (string | null)[])[row] = null
+  function blank(rows: Rows, row: number, i: number): void {
+    if (rows.layout.columns[i].type === 'string') (rows.values[i] as (string | null)[])[row] = null
     else put(rows, row, i, Number.NaN)
-    if (!nullable) refuse(rows, row, 'NULL_VALUE', i)
+  }
+
+  function missing(rows: Rows, row: number, i: number): void {
+    blank(rows, row, i)
+    if (!rows.layout.columns[i].nullable) refuse(rows, row, 'NULL_VALUE', i)
   }
 
   function number(rows: Rows, row: number, i: number, value: number, text: () => string): void {
@@ -108,9 +111,11 @@ export function cellReader(format: CellFormat): CellReader {
   }
 
   function absent(rows: Rows, row: number, i: number): void {
-    const { fill } = rows.layout.columns[i]
-    if (fill === undefined) missing(rows, row, i)
-    else put(rows, row, i, fill)
+    const { columns, time, symbol } = rows.layout
+    const { fill, rule } = columns[i]
+    if (fill !== undefined) put(rows, row, i, fill)
+    else if (rule?.required === false && i !== time && i !== symbol) blank(rows, row, i)
+    else missing(rows, row, i)
   }
 
   return { text, value, time, absent }

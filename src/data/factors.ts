@@ -125,7 +125,7 @@ export function readFactors(path: string, zone = 'UTC'): Factors {
   const rows = readText(path)
     .split(/\r?\n/)
     .flatMap((line, i) =>
-      line.trim() === '' || (i === 0 && /^\D/.test(line)) ? [] : [readRow(line, `${path}:${i + 1}`)],
+      line.trim() === '' || (i === 0 && HEADER.test(line)) ? [] : [readRow(line, `${path}:${i + 1}`)],
     )
   if (!rows.length) throw dataError('FACTORS', `${path} has no rows`)
   const again = rows.findIndex(({ date }, i) => i > 0 && date <= rows[i - 1].date)
@@ -139,6 +139,9 @@ export function readFactors(path: string, zone = 'UTC'): Factors {
   }
 }
 
+/** Other names are those of another file: candles read as factors would be wrong in silence. */
+const HEADER = /^\s*date\s*,\s*price[^,]*,\s*split[^,]*(,[^,]*)?$/i
+
 function readText(path: string): string {
   try {
     return readFileSync(path, 'utf8')
@@ -148,12 +151,12 @@ function readText(path: string): string {
 }
 
 function readRow(line: string, place: string): { date: number; price: number; split: number } {
-  const [day, price, split] = line.split(',').map(cell => cell.trim())
+  const [day, price, split, ...more] = line.split(',').map(cell => cell.trim())
   const bytes = Buffer.from(day)
   const cell = { value: Number.NaN, kind: KIND.invalid as number }
   readTime(bytes, 0, bytes.length, () => Number.NaN, cell)
   const isFactor = (text = '') => text !== '' && Number(text) > 0 && Number.isFinite(Number(text))
-  if (cell.kind !== KIND.date || !isFactor(price) || !isFactor(split))
+  if (cell.kind !== KIND.date || !isFactor(price) || !isFactor(split) || more.length > 1)
     throw dataError(
       'FACTORS',
       `${place}: ${JSON.stringify(line.slice(0, 80))} is no row of date, price factor and split factor`,

@@ -59,19 +59,21 @@ export function placeParts(header: string[], { time }: ColumnNames, file: string
   return places
 }
 
-/** Position of a column by its name as it is written; where `optional`, -1 if there is none. Errors: MISSING_COLUMN, DUPLICATE_COLUMN. */
-export function placeNamed(header: string[], name: string, file: string, optional = false): number {
-  const names = header.map(name => name.trim())
-  const place = names.indexOf(name)
+/** Position of our column by its name in `columns`, else by ours, as it is written; where `optional`, -1 if there is none. Errors: MISSING_COLUMN, DUPLICATE_COLUMN. */
+export function placeNamed(header: string[], names: ColumnNames, ours: string, file: string, optional = false): number {
+  const name = nameOf(names, ours) ?? ours
+  const theirs = header.map(name => name.trim())
+  const place = theirs.indexOf(name)
   if (place < 0 && !optional) {
-    const close = nearest(name, names)
-    throw dataError('MISSING_COLUMN', `${file} has no column ${name}; its columns are ${names.join(', ')}`, {
-      next: close ? `did you mean ${close}? columns: {${name}: ${close}} takes it` : undefined,
-      detail: { missing: [name], columns: names },
+    const close = nearest(name, theirs)
+    throw dataError('MISSING_COLUMN', `${file} has no column ${name}; its columns are ${theirs.join(', ')}`, {
+      next: close
+        ? `did you mean ${close}? columns: {${ours}: ${close}} takes it`
+        : `say which it is: columns: {${ours}: theirs}`,
+      detail: { missing: [name], columns: theirs },
     })
   }
-  if (place !== names.lastIndexOf(name))
-    throw dataError('DUPLICATE_COLUMN', `${file} has the column ${name} more than once`)
+  if (place !== theirs.lastIndexOf(name)) throw duplicateColumn(name, file)
   return place
 }
 
@@ -88,8 +90,7 @@ function placeOf(
   if (ours === 'time' && !theirs && !found.length && INDEX.includes(spelled[0])) return 0
   if (found.length <= 1) return found[0] ?? -1
   const list = found.map(i => header[i].trim()).join(', ')
-  if (new Set(found.map(i => spelled[i])).size < found.length)
-    throw dataError('DUPLICATE_COLUMN', `${file} has the column ${list.split(', ')[0]} more than once`)
+  if (new Set(found.map(i => spelled[i])).size < found.length) throw duplicateColumn(list.split(', ')[0], file)
   throw dataError('AMBIGUOUS_COLUMN', `${file}: ${ours} may be any of ${list}`, {
     next:
       ours === 'time' && list.toLowerCase().includes('date')
@@ -97,6 +98,11 @@ function placeOf(
         : `say which: columns: {${ours}: ${header[found[0]].trim()}}`,
   })
 }
+
+const duplicateColumn = (name: string, file: string) =>
+  dataError('DUPLICATE_COLUMN', `${file} has the column ${name} more than once`, {
+    next: 'rename one of them; in CSV skip_lines: 1 and header: [their names] do so',
+  })
 
 function missingColumns(missing: string[], header: string[], file: string) {
   const fact = `${file} has no column for ${missing.join(', ')}; its columns are ${header.map(name => name.trim()).join(', ')}`

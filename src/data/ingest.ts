@@ -87,7 +87,9 @@ export async function ingest(config: DataConfig, context: Context): Promise<Inge
     const gathered = await gather(source, { scratch, signal, rules: rulesOf(config) })
     if (!gathered && !current) throw dataError('EMPTY_INPUT', 'the source has no rows')
     if (gathered && current) checkSchema(gathered, current)
-    const result = gathered ? await save(gathered, source, current, config, context) : unchanged(config, current!)
+    const result = gathered ? await save(gathered, source, current, config, context) : unchanged(source, current!)
+    if (result.rejected) log.warn(`${result.table}: rows set aside: ${result.rejected}; ${brokenText(result.broken)}`)
+    for (const { message } of result.warnings) log.warn(`${result.table}: ${message}`)
     source.done?.()
     return result
   } finally {
@@ -146,9 +148,6 @@ async function save(
     partition_rows: config.partition_rows,
   }
   const saved = await saveTable(rows, remarks, context)
-  if (report!.rejected)
-    context.log.warn(`${config.table}: ${report!.rejected} rows are set aside: ${brokenText(report!.broken)}`)
-  for (const { message } of report!.warnings) context.log.warn(`${config.table}: ${message}`)
   return resultOf(config.table, saved, report!)
 }
 
@@ -208,10 +207,11 @@ async function factorFiles(adjusting: Adjuster | undefined, current: TableManife
 }
 
 /** The source had nothing new. */
-function unchanged(config: DataConfig, current: TableManifest): IngestResult {
-  const report = { read: 0, accepted: 0, rejected: 0, duplicates: 0, reasons: {}, broken: [], gaps: 0, gap_list: [] }
-  const saved = { manifest: current, created: false, added: 0, revised: 0 }
-  return resultOf(config.table, saved, { ...report, warnings: [], quarantine: null })
+function unchanged(source: Source, current: TableManifest): IngestResult {
+  const warnings = source.warnings()
+  const counts = { read: 0, accepted: 0, rejected: 0, duplicates: 0, gaps: 0 }
+  const report = { ...counts, reasons: countsByCode(warnings), broken: [], gap_list: [], warnings, quarantine: null }
+  return resultOf(current.table, { manifest: current, created: false, added: 0, revised: 0 }, report)
 }
 
 /** Rows can only be added to a table of the same columns. */
@@ -239,12 +239,18 @@ export function countsOf(
     accepted,
     rejected: refused.count(),
     duplicates,
-    reasons: { ...refused.reasons(), ...Object.fromEntries(warnings.map(({ code, count }) => [code, count])) },
+    reasons: { ...refused.reasons(), ...countsByCode(warnings) },
     broken: refused.broken(),
     gaps: series.gaps.length,
     gap_list: series.gaps.slice(0, GAPS_LISTED).map(withIsoTimes),
     warnings,
   }
+}
+
+function countsByCode(warnings: Warning[]): Record<string, number> {
+  const counts: Record<string, number> = {}
+  for (const { code, count } of warnings) counts[code] = (counts[code] ?? 0) + count
+  return counts
 }
 
 function nothingLeft({ read, reasons, broken, quarantine }: Report): SluiceError {
@@ -256,10 +262,10 @@ function nothingLeft({ read, reasons, broken, quarantine }: Report): SluiceError
 
 function orderWarnings(duplicates: number, outOfOrder: number): Warning[] {
   const found = [
-    { code: 'DUPLICATE_TIMESTAMP', message: `${duplicates} exact duplicates dropped`, count: duplicates },
+    { code: 'DUPLICATE_TIMESTAMP', message: `exact duplicates dropped: ${duplicates}`, count: duplicates },
     {
       code: 'OUT_OF_ORDER',
-      message: `${outOfOrder} rows out of place in time; the table is sorted`,
+      message: `rows out of place in time: ${outOfOrder}; the table is sorted`,
       count: outOfOrder,
     },
   ]

@@ -72,7 +72,7 @@ function candlePlacer(names: ColumnNames, keep: string[]): Placer {
           next: 'columns: {symbol: null} reads all of them without it',
         })
       const parts = placeParts(header, names, path)
-      const kept = keep.map(name => placeNamed(header, name, path))
+      const kept = keep.map(name => placeNamed(header, names, name, path))
       return {
         layout: candleLayout({ keep, symbols }),
         places: [places.time, ...VALUE_COLUMNS.map(name => places[name]), ...kept, ...(has ? [places.symbol] : [])],
@@ -118,13 +118,19 @@ function tablePlacer({ columns: rules, key }: TableSchema, names: ColumnNames, a
   return {
     open: rules === undefined || rules.some(({ type }) => type === undefined),
     place(header, path, types = []) {
-      const placeIn = ({ name, required }: Rule) => placeNamed(header, nameOf(names, name) ?? name, path, !required)
+      const placeIn = ({ name, required }: Rule) => placeNamed(header, names, name, path, !required)
+      if (!rules) checkNamed(header, names, path)
       const wanted = rules ?? ownNames(header, names).map(name => anyColumn(name, asIs?.types.get(name)))
       const places = wanted.map(placeIn)
       layout ??= tableLayout(
         wanted.map((rule, i) => ({
           name: rule.name,
-          type: rule.type ? STORED[rule.type] : (types[places[i]] ?? 'string'),
+          // A time that the config points to may be written as numbers.
+          type: rule.type
+            ? STORED[rule.type]
+            : rule.name === 'time' && names.time
+              ? 'time'
+              : (types[places[i]] ?? 'string'),
           nullable: rule.nullable,
           ...((rules || rule.type) && { rule: rule as ColumnRule }),
         })),
@@ -135,6 +141,12 @@ function tablePlacer({ columns: rules, key }: TableSchema, names: ColumnNames, a
       return { layout, places: all, parts: placeParts(header, names, path) }
     },
   }
+}
+
+/** Errors: MISSING_COLUMN where the config names a column of theirs that there is not. */
+function checkNamed(header: string[], names: ColumnNames, path: string): void {
+  for (const [ours, theirs] of Object.entries(names))
+    if (typeof theirs === 'string') placeNamed(header, names, ours, path)
 }
 
 /** The columns of a source by our names for them; of several that are the time, the first. */

@@ -232,7 +232,14 @@ function unreadable(path: string, cause: unknown, signal?: AbortSignal): unknown
   if (signal?.aborted) return signal.reason
   if (cause instanceof SluiceError) return cause
   const [first] = messageOf(cause).split('\n')
-  return dataError('CORRUPT_FILE', `${path} is not a whole Parquet file: ${first}`, { cause })
+  const why = first
+    .replace(/^[\w ]*Error: /, '')
+    .replace(`'${path}'`, '')
+    .trim()
+  return dataError('CORRUPT_FILE', `${path} is not a whole Parquet file: ${why}`, {
+    cause,
+    next: 'get the file again; if it is of another format, say which, such as format: csv',
+  })
 }
 
 /** A database in memory whose queries end with the signal. */

@@ -67,8 +67,8 @@ export function seriesInspector(timeframe?: string, jump: number | null = null):
         warn('TIMEFRAME', 1, `the timeframe is ${timeframe}, but most bars are ${common} apart`)
       const bars = gaps.reduce((sum, gap) => sum + gap.bars, 0)
       warn('GAP', gaps.length, `gaps: ${gaps.length}, bars missing: ${bars}; none is filled`)
-      warn('OFF_GRID', crowded, `${crowded} bars open before the one before has ended`)
-      warn('OUTLIER', outliers, `${outliers} closes jump and come back at once; they are kept`)
+      warn('OFF_GRID', crowded, `bars that open before the one before has ended: ${crowded}`)
+      warn('OUTLIER', outliers, `closes that jump and at once come back: ${outliers}; they are kept`)
       warn('PRICE_JUMP', jumped, jumpText(first, jumped, jump!))
       return { timeframe: timeframe ?? common ?? null, gaps, warnings }
     },
@@ -136,7 +136,7 @@ function jumpText(first: Jump[], count: number, bound: number): string {
     ({ symbol, time, move }) =>
       `${symbol === undefined ? '' : `${symbol} `}${isoTime(time)} ${(100 * move).toFixed(1)} %`,
   )
-  return `${count} closes move by over ${100 * bound} % (a split? adjust.factors): ${list.join(', ')}${count > first.length ? ', ...' : ''}`
+  return `closes that move by over ${Number((100 * bound).toPrecision(6))} % (a split? adjust.factors): ${count}; ${list.join(', ')}${count > first.length ? ', ...' : ''}`
 }
 
 const SPIKE_MOVE = 0.05

@@ -1,20 +1,11 @@
 // Versioned, content-addressed tables: <home>/tables/<name>/<version>/ holds partitions and a manifest; the store has a row for each.
 import { existsSync, linkSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileDigests, place, resolveInside, sha256, temporaryName, writeAtomic } from '../base/blobs.ts'
 import type { Context } from '../base/context.ts'
 import type { Row } from '../base/database.ts'
 import { codeOf, dataError, messageOf } from '../base/errors.ts'
-import {
-  type ColumnType,
-  findColumn,
-  joinTables,
-  jsonDigest,
-  type Table,
-  tableDigest,
-  timesOf,
-  type Values,
-} from '../base/table.ts'
+import { type ColumnType, joinTables, jsonDigest, type Table, tableDigest, type Values } from '../base/table.ts'
 import { isoTime } from '../base/time.ts'
 import type { ColumnRule } from './columns.ts'
 import { writeTable } from './files.ts'
@@ -23,6 +14,7 @@ import { type Merger, merger } from './merge.ts'
 import { readParquet } from './parquet.ts'
 import { ALL, addRows, cutPeriod, cutRows, queueOf, type Step } from './partitions.ts'
 import type { SourceFile } from './rows.ts'
+import { raise, timeRange } from './watermark.ts'
 
 export interface Partition {
   /** The period of its rows (partitions.ts). */
@@ -228,8 +220,9 @@ async function writePartitions(rows: NewRows, folder: string, context: TableCont
   const merging = merger(layout)
   const written: Promise<Partition>[] = []
   const link = (partition: Partition) => {
-    const from = tableFolder(context.home, onto!.table, String(onto!.version))
-    linkSync(join(from, partition.file), join(folder, partition.file))
+    const path = partitionPath(onto!, partition, context.home)
+    checkThere(path)
+    linkSync(path, join(folder, partition.file))
     return partition
   }
   try {
@@ -262,7 +255,7 @@ async function* stepsOf(rows: NewRows, merging: Merger, context: TableContext): 
   if (layout.time >= 0) {
     const fresh = queueOf(tables)
     if (onto) {
-      const read = (partition: Partition) => readPartition(onto, partition, context)
+      const read = (partition: Partition) => readChecked(onto, partition, context)
       return yield* addRows(ALL, onto.partitions, fresh, partition_rows, read, merging.merge)
     }
     for await (const write of cutPeriod(ALL, fresh, partition_rows)) yield { write }
@@ -275,27 +268,30 @@ async function* stepsOf(rows: NewRows, merging: Merger, context: TableContext): 
     return
   }
   const fresh = joinTables(found)
-  const whole = onto ? merging.append(await readAll(onto, context), fresh) : fresh
+  const whole = onto ? merging.append(await readAll(onto, context, readChecked), fresh) : fresh
   for (const write of cutRows(whole, partition_rows)) yield { write }
 }
 
-async function readAll(manifest: TableManifest, context: Pick<Context, 'home' | 'signal'>): Promise<Table> {
+type ReadPartition = (
+  manifest: TableManifest,
+  partition: Partition,
+  context: Pick<Context, 'home' | 'signal'>,
+) => Promise<Table>
+
+async function readAll(
+  manifest: TableManifest,
+  context: Pick<Context, 'home' | 'signal'>,
+  read: ReadPartition = readPartition,
+): Promise<Table> {
   const parts = []
-  for (const partition of manifest.partitions) parts.push(await readPartition(manifest, partition, context))
+  for (const partition of manifest.partitions) parts.push(await read(manifest, partition, context))
   return joinTables(parts)
 }
 
-/** The newest time of each symbol. */
-function raise(watermark: Record<string, number>, table: Table): void {
-  const time = timesOf(table)
-  if (!time) return
-  const symbol = findColumn(table, 'symbol')?.values
-  for (let row = table.rows - 1; row >= 0; row--) {
-    const name = symbol ? String(symbol[row]) : ''
-    const value = time[row]
-    if (!(watermark[name] >= value)) watermark[name] = value
-    else if (!symbol) return
-  }
+/** What is written anew gets a digest of its own, so a damaged value must not come that far. Errors: PARTITION_MISSING, PARTITION_CORRUPT. */
+const readChecked: ReadPartition = async (manifest, partition, context) => {
+  await checkPartition(partitionPath(manifest, partition, context.home), partition)
+  return readPartition(manifest, partition, context)
 }
 
 async function writePartition(
@@ -336,11 +332,6 @@ function describeTable(
     partitions,
     revisions,
   }
-}
-
-function timeRange(table: Table): { from: string | null; to: string | null } {
-  const time = timesOf(table)
-  return time ? { from: isoTime(time[0]), to: isoTime(time[table.rows - 1]) } : { from: null, to: null }
 }
 
 /** The manifest of a version (default: the newest), when it is what was written. Errors: NO_TABLE, MANIFEST_MISSING, MANIFEST_CORRUPT. */
@@ -423,12 +414,13 @@ const versionRow = (name: string, version: number, { database }: Pick<Context, '
 /** Errors: MANIFEST_MISSING, MANIFEST_CORRUPT. */
 export function readManifest(row: Row<'table_versions'>, home: string): TableManifest {
   const path = join(tableFolder(home, row.name, String(row.version)), 'manifest.json')
-  const next = `remove ${tableFolder(home, row.name, String(row.version))} and run: sluice ingest -c CONFIG`
+  const next = repairOf(path)
   let text: string
   try {
     text = readFileSync(path, 'utf8')
   } catch (cause) {
-    throw dataError('MANIFEST_MISSING', `the manifest ${path} cannot be read: ${messageOf(cause)}`, { cause, next })
+    const fact = existsSync(path) ? `cannot be read: ${messageOf(cause)}` : 'is missing'
+    throw dataError('MANIFEST_MISSING', `the manifest ${path} ${fact}`, { cause, next })
   }
   if (sha256(text) !== row.manifest_sha256)
     throw dataError('MANIFEST_CORRUPT', `the manifest ${path} is not the one that was written`, { next })
@@ -442,8 +434,18 @@ export function readManifest(row: Row<'table_versions'>, home: string): TableMan
 
 /** Errors: PARTITION_MISSING, PARTITION_CORRUPT. */
 export async function checkPartition(path: string, { sha256 }: Partition): Promise<void> {
-  const next = 'remove the folder of this version and run: sluice ingest -c CONFIG'
-  if (!existsSync(path)) throw dataError('PARTITION_MISSING', `the partition ${path} is missing`, { next })
+  checkThere(path)
   if ((await fileDigests(path)).sha256 !== sha256)
-    throw dataError('PARTITION_CORRUPT', `the partition ${path} is not the one that was written`, { next })
+    throw dataError('PARTITION_CORRUPT', `the partition ${path} is not the one that was written`, {
+      next: repairOf(path),
+    })
 }
+
+function checkThere(path: string): void {
+  if (!existsSync(path))
+    throw dataError('PARTITION_MISSING', `the partition ${path} is missing`, { next: repairOf(path) })
+}
+
+/** Full, since nothing can be added to a version that is damaged; without its folder, since equal rows would be that version again. */
+const repairOf = (path: string): string =>
+  `remove ${dirname(path)} and run: sluice ingest -c CONFIG --set data.load=full`

@@ -92,11 +92,11 @@ export function timeSettler({ unit, zone, ambiguous = 'refuse', now }: TimeRules
     },
     warnings() {
       if (settled) {
-        const message = `${settled} times that ${zone} shows twice were taken as ambiguous: ${ambiguous} says`
+        const message = `times that ${zone} shows twice: ${settled}, taken as ambiguous: ${ambiguous} says`
         return [{ code: 'AMBIGUOUS_LOCAL_TIME', message, count: settled }]
       }
       if (!naive || zone !== undefined) return []
-      const message = `${naive} times have no offset and were taken as UTC (zone: says otherwise)`
+      const message = `times without an offset: ${naive}, taken as UTC (zone: says otherwise)`
       return [{ code: 'NAIVE_TIME', message, count: naive }]
     },
   }

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { type Database, openDatabase } from '../../src/base/database.ts'
-import { temporaryFolder } from '../temporary.ts'
+import { put, temporaryFolder } from '../temporary.ts'
 
 describe('database', () => {
   it('migrates once and reads back what was written', async () => {
@@ -74,6 +74,11 @@ describe('database', () => {
     await lockFrom(unmade, 5000)
     expect(() => openDatabase(unmade, { patience_ms: 20 })).toThrow(expect.objectContaining(busy))
   })
+})
+
+it('says that a file is no store, or a damaged one', async () => {
+  const file = put(temporaryFolder(), 'store.db', 'x'.repeat(5000))
+  expect(() => openDatabase(file)).toThrow(expect.objectContaining({ code: 'STORE_CORRUPT', exit: 4 }))
 })
 
 /** Another process that holds the store's lock for some time, from when this resolves. */

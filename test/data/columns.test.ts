@@ -33,6 +33,13 @@ describe('a table of any columns', () => {
     expect(columnsOf(found).a).toEqual([2, 1, 2])
   })
 
+  it('has the time that the config points to, in numbers too', async () => {
+    const context = testContext()
+    const path = given(context, 'x.csv', 'stamp,v\n1517702400,2\n1517616000,1\n')
+    const config = dataOf({ kind: 'file', path, columns: { time: 'stamp' } }, { schema: 'table' })
+    expect(await ingest(config, context)).toMatchObject({ from: '2018-02-03T00:00:00.000Z', rows: 2 })
+  })
+
   it('is sorted by its time, each time once', async () => {
     const found = await load('v,time\n3,2020-01-03\n1,2020-01-01\n1,2020-01-01\n2,2020-01-02\n', 'table')
     expect(found.result).toMatchObject({
@@ -58,7 +65,7 @@ describe('a table of any columns', () => {
     const schema = {
       columns: [
         { name: 'y', type: 'number' },
-        { name: 'z', required: false, nullable: true, type: 'string' },
+        { name: 'z', required: false, type: 'string' },
       ],
     }
     const context = testContext()
@@ -70,6 +77,11 @@ describe('a table of any columns', () => {
       ['y', 1],
       ['z', null],
     ])
+    const mapped = { ...source, columns: { y: 'their' } }
+    await expect(ingest(dataOf(mapped, { schema: 'table' }), context)).rejects.toMatchObject({
+      code: 'MISSING_COLUMN',
+      next: expect.stringContaining('columns: {y: theirs}'),
+    })
     const strict = { columns: [{ name: 'z' }] }
     await expect(ingest(dataOf(source, { schema: strict }), context)).rejects.toMatchObject({ code: 'MISSING_COLUMN' })
   })

@@ -47,7 +47,7 @@ describe('a rule over several columns', () => {
       `${path},3,RULE,end > start or end == 0,"2,5,2,1,b,x"`,
     )
     expect(home.warnings[0]).toBe(
-      `prices: 4 rows are set aside: 2 RULE ${rules[0]} (${path}:3, ...; end 1, start 2), 2 RULE ${rules[1]} (${path}:4, ...; price 0.5)`,
+      `prices: rows set aside: 4; 2 RULE ${rules[0]} (${path}:3, ...; end 1, start 2), 2 RULE ${rules[1]} (${path}:4, ...; price 0.5)`,
     )
   })
 
@@ -116,9 +116,7 @@ describe('a broken contract', () => {
       ['price', 'NOT_A_NUMBER', 1, `${path}:8`, '1O'],
       ['id', 'NOT_AN_INTEGER', 1, `${path}:9`, '7.5'],
     ])
-    expect(home.warnings.join()).toMatch(
-      /7 rows are set aside: 1 NOT_UNIQUE of id \(.*x\.csv:3; 1\).*and 2 more reasons/,
-    )
+    expect(home.warnings.join()).toMatch(/rows set aside: 7; 1 NOT_UNIQUE of id \(.*x\.csv:3; 1\).*and 2 more reasons/)
     expect(home.warnings.join()).not.toContain('secret')
   })
 

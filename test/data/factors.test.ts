@@ -78,6 +78,8 @@ describe('factors', () => {
     ['20200102,1,-1\n', 'is no row'],
     ['20200103,1,1\n20200102,1,1\n', 'row 2 is not later'],
     ['20200103,1,1\n20200103,1,1\n', 'row 2 is not later'],
+    [`${HEADER}2020-01-02,10,12,8,11,100\n`, ':1: "time,open,high,low,close,volume" is no row'],
+    ['2020-01-02,10,12,8,11,100\n', ':1: "2020-01-02,10,12,8,11,100" is no row'],
   ])('%j are none', async (text, message) => {
     const context = testContext()
     const error = await refusal(ingested(HEADER + DAYS, { factors: given(context, 'f.csv', text) }, {}, context))
@@ -120,7 +122,7 @@ describe('a jump', () => {
     const text = HEADER + closes.map((close, i) => `2020-01-0${i + 1},50,200,10,${close},1\n`).join('')
     const { result } = await ingested(text, {})
     const message =
-      '3 closes move by over 25 % (a split? adjust.factors): 2020-01-02T00:00:00.000Z 30.0 %, 2020-01-03T00:00:00.000Z -25.4 %, 2020-01-05T00:00:00.000Z -79.4 %'
+      'closes that move by over 25 % (a split? adjust.factors): 3; 2020-01-02T00:00:00.000Z 30.0 %, 2020-01-03T00:00:00.000Z -25.4 %, 2020-01-05T00:00:00.000Z -79.4 %'
     expect(result.warnings).toContainEqual({ code: 'PRICE_JUMP', message, count: 3 })
     expect((await ingested(text, { report_jumps: 0.5 })).result.reasons).toMatchObject({ PRICE_JUMP: 1 })
     expect((await ingested(text, { report_jumps: null })).result.reasons).not.toHaveProperty('PRICE_JUMP')

@@ -1,7 +1,9 @@
+import { appendFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { tableDigest } from '../../src/base/table.ts'
 import { ingest } from '../../src/data/ingest.ts'
-import { loadTable } from '../../src/data/tables.ts'
+import { loadTable, tableFolder } from '../../src/data/tables.ts'
 import { cleanLine, dataOf, given, HOUR, START, testContext } from './home.ts'
 
 const HEADER = 'time,open,high,low,close,volume'
@@ -61,10 +63,38 @@ describe('an incremental load', () => {
     const { context, load, digest } = setUp()
     await load(bars(0, 5))
     const before = await digest()
-    await expect(load([])).rejects.toMatchObject({ code: 'EMPTY_INPUT', exit: 4 })
+    const nothing = { version: 1, created: false, read: 0, added: 0, warnings: [{ code: 'EMPTY_INPUT' }] }
+    expect(await load([])).toMatchObject({ ...nothing, reasons: { EMPTY_INPUT: 1 } })
+    const nought = dataOf({ kind: 'file', path: given(context, 'x.csv', '') }, { load: 'incremental' })
+    await expect(ingest(nought, context)).rejects.toMatchObject({ code: 'EMPTY_INPUT', exit: 4 })
     expect(await load([cleanLine(9, 'noon')])).toMatchObject({ version: 1, created: false, rejected: 1, added: 0 })
     await expect(load([cleanLine(9, 'noon')], { on_bad_row: 'fail' })).rejects.toMatchObject({ code: 'BAD_ROW' })
     expect([await digest(), (await loadTable('prices', undefined, context)).manifest.version]).toEqual([before, 1])
+  })
+
+  it('adds nothing to a version that is damaged, and says how to repair it', async () => {
+    const { context, load } = setUp()
+    await load(bars(0, 5))
+    await load([revised(3)])
+    const folder = tableFolder(context.home, 'prices', '2')
+    const next = `remove ${folder} and run: sluice ingest -c CONFIG --set data.load=full`
+    const refused = (code: string) => expect(load(bars(5, 6))).rejects.toMatchObject({ code, exit: 4, next })
+    appendFileSync(join(folder, 'part-all.parquet'), 'x')
+    await refused('PARTITION_CORRUPT')
+    rmSync(join(folder, 'part-all.parquet'))
+    await refused('PARTITION_MISSING')
+    rmSync(folder, { recursive: true })
+    await refused('MANIFEST_MISSING')
+    expect(await load(bars(0, 6), { load: 'full' })).toMatchObject({ version: 3, rows: 6 })
+    expect(await load(bars(6, 7))).toMatchObject({ version: 4, rows: 7 })
+  })
+
+  it('adds nothing where rows that were replaced are gone', async () => {
+    const { context, load } = setUp()
+    await load(bars(0, 5))
+    await load([revised(3)])
+    rmSync(tableFolder(context.home, 'prices', '2', 'revised-1.parquet'))
+    await expect(load(bars(5, 6))).rejects.toMatchObject({ code: 'PARTITION_MISSING', exit: 4 })
   })
 
   it('of other columns is refused', async () => {

@@ -24,6 +24,13 @@ describe('a further column', () => {
     expect((await examined(rows('1'), [])).table.columns).toHaveLength(6)
   })
 
+  it('may have another name in the source', async () => {
+    const path = given(testContext(), 'x.csv', rows('0.25'))
+    const columns = { rate: 'funding' }
+    const { table } = await examine(dataOf({ kind: 'file', path, keep: ['rate'], columns }), testContext())
+    expect([...numbers(table, 'rate')]).toEqual([0.25])
+  })
+
   it('of text is refused row by row', async () => {
     const { counts } = await examined(rows('1', 'high', 'inf'), ['funding'])
     expect(counts).toMatchObject({ accepted: 1, reasons: { NOT_A_NUMBER: 1, OUT_OF_RANGE: 1 } })

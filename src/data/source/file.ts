@@ -27,7 +27,11 @@ import { stored } from './stored.ts'
 const FORMATS: Record<FileFormatName, FileFormat> = { csv: delimited, json, jsonl, parquet: stored, avro, arrow }
 
 /** Reads every file of the source, in order. Errors name the file: FORMAT, EMPTY_INPUT, CORRUPT_FILE, ENCODING, DELIMITER, and header.ts's. */
-export function readFileSource(config: FileSource, schema: DataSchema | AsIs, { signal, now }: SourceContext): Source {
+export function readFileSource(
+  config: FileSource,
+  schema: DataSchema | AsIs,
+  { signal, now, watermark }: SourceContext,
+): Source {
   const paths = config.paths ?? [config.path as string]
   const settler = timeSettler({ ...config, now: now() })
   const warnings: Warning[] = []
@@ -44,7 +48,9 @@ export function readFileSource(config: FileSource, schema: DataSchema | AsIs, { 
         found += rows.count
         yield rows
       }
-      if (!found) throw dataError('EMPTY_INPUT', `${path} has no rows`)
+      const nothing = { code: 'EMPTY_INPUT', message: `${path} has no rows` }
+      if (!found && !watermark) throw dataError(nothing.code, nothing.message)
+      if (!found) warnings.push({ ...nothing, count: 1 }) // a table that is added to may well get nothing new
       count += found
     }
     if (schema === 'candles' && config.columns.volume === null) warnings.push(noVolume(count))

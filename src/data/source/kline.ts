@@ -73,4 +73,4 @@ export function klineWriter(schema: DataSchema, keep: readonly (typeof KLINE_EXT
 }
 
 export const openBarWarning = (count: number): Warning[] =>
-  count ? [{ code: 'OPEN_BAR', message: `${count} bars were not closed yet and were left out`, count }] : []
+  count ? [{ code: 'OPEN_BAR', message: `bars left out, since they were not closed yet: ${count}`, count }] : []
