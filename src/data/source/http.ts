@@ -7,6 +7,7 @@ import { openPages } from '../pages.ts'
 import type { Rows, Source, SourceContext } from '../rows.ts'
 import { fileSource, type HttpSource, READING_KEYS } from '../schema.ts'
 import { readFileSource } from './file.ts'
+import { listsIn } from './records.ts'
 
 /** As many as a source has files. */
 const MOST_PAGES = 10_000
@@ -144,7 +145,10 @@ function readBody(text: string, headers: Answer['headers'], config: HttpSource, 
   if (at.before && text === at.before) return { again: 'the page before came again', code: 'REPEATED_PAGE' }
   const body = config.format === 'json' ? parseJson(text) : undefined
   if (config.format === 'json' && body === undefined)
-    return { again: 'the answer is no JSON, or cut off', code: 'BAD_RESPONSE' }
+    return {
+      again: `the answer is no JSON (format: csv, or jsonl?), or cut off: ${JSON.stringify(text.slice(0, 80))}`,
+      code: 'BAD_RESPONSE',
+    }
   const rows = config.format === 'json' ? records(body, config, at.shown) : lines(text, config, at.shown)
   return { rows, text, next: rows ? nextOf(config, at, rows, body, headers) : undefined }
 }
@@ -157,7 +161,7 @@ function records(body: unknown, { records, error }: HttpSource, shown: string): 
   const list = records === undefined ? body : valueAt(body, records)
   if (Array.isArray(list)) return list.length
   throw dataError('BAD_RESPONSE', `${shown} has no list of rows: ${JSON.stringify(body).slice(0, 200)}`, {
-    next: 'say where it is: records: data.items',
+    next: `say where it is: records: ${listsIn(body).join(', or ') || 'data.items'}`,
   })
 }
 
