@@ -110,9 +110,11 @@ function missingColumns(missing: string[], header: string[], file: string) {
   const likely = header.find(name => spelling(name).startsWith(missing[0]))?.trim()
   const next = unnamed
     ? 'its first line looks like data: header: false, or header: [their names]'
-    : missing.length === 1 && missing[0] === 'volume'
-      ? `name it (columns: {volume: ${likely ?? 'theirs'}}), or say that there is none: columns: {volume: null}`
-      : `name them: columns: {${missing[0]}: ${likely ?? 'theirs'}}`
+    : header.length === 1 && missing.length > 1
+      ? `if the names stand further down: skip_lines: 1, or as many as stand above them${/^\W/.test(header[0]) ? `, or comment: "${header[0][0]}"` : ''}`
+      : missing.length === 1 && missing[0] === 'volume'
+        ? `name it (columns: {volume: ${likely ?? 'theirs'}}), or say that there is none: columns: {volume: null}`
+        : `name them: columns: {${missing[0]}: ${likely ?? 'theirs'}}`
   return dataError('MISSING_COLUMN', fact, { next, detail: { missing, columns: header } })
 }
 

@@ -213,7 +213,8 @@ export function hint(reasons: Record<string, number>): string | undefined {
 const HINTS: Record<string, string> = {
   JSON_PARSE: 'such a line is not valid JSON; NaN and Infinity are none either, null is',
   NOT_A_NUMBER: 'numbers like 43,820.01 need thousands: ","; numbers like 1,5 need decimal: ","',
-  TIMESTAMP_INVALID: 'times are written YYYY-MM-DD HH:MM:SS, with Z or an offset, or as epoch numbers',
+  TIMESTAMP_INVALID:
+    'times are written YYYY-MM-DD HH:MM:SS, with Z or an offset, or as epoch numbers; dates: dmy reads 31.12.2020, dates: mdy 12/31/2020',
   OUT_OF_RANGE: 'are the times in the unit that the config says? unit: s, ms, us or ns',
   AMBIGUOUS_LOCAL_TIME:
     'only times with an offset tell the two hours of an autumn night apart; ambiguous: in_order takes them as they come',

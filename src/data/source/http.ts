@@ -1,6 +1,6 @@
 // Rows that a server answers with, page after page: each page becomes a file, which is read as files are.
 import { dataError, SluiceError } from '../../base/errors.ts'
-import { type Again, comeAgain, isSuccess, NO_JSON, openFetcher, statusError } from '../../base/fetch.ts'
+import { type Again, comeAgain, isSuccess, openFetcher, statusError } from '../../base/fetch.ts'
 import type { Answer } from '../../base/request.ts'
 import { secretOf, withoutSecrets } from '../../base/secrets.ts'
 import { isoTime, parseTimeframe, timeframeLength } from '../../base/time.ts'
@@ -9,7 +9,7 @@ import { openPages } from '../pages.ts'
 import type { Rows, Source, SourceContext } from '../rows.ts'
 import { fileSource, type HttpSource, READING_KEYS } from '../schema.ts'
 import { readFileSource } from './file.ts'
-import { parseJson } from './records.ts'
+import { listsIn, parseJson } from './records.ts'
 
 /** As many as a source has files. */
 const MOST_PAGES = 10_000
@@ -146,7 +146,11 @@ function readPage(answer: Answer, config: HttpSource, at: At): Page | Again {
 function readBody(text: string, headers: Answer['headers'], config: HttpSource, at: At): Page | Again {
   if (at.before && text === at.before) return { again: 'the page before came again', code: 'REPEATED_PAGE' }
   const body = config.format === 'json' ? parseJson(text) : undefined
-  if (config.format === 'json' && body === undefined) return NO_JSON
+  if (config.format === 'json' && body === undefined)
+    return {
+      again: `the answer is no JSON (format: csv, or jsonl?), or cut off: ${JSON.stringify(text.slice(0, 80))}`,
+      code: 'BAD_RESPONSE',
+    }
   const rows = config.format === 'json' ? records(body, config, at.shown) : lines(text, config, at.shown)
   return { rows, text, next: rows ? nextOf(config, at, rows, body, headers) : undefined }
 }
@@ -159,7 +163,7 @@ function records(body: unknown, { records, error }: HttpSource, shown: string): 
   const list = records === undefined ? body : valueAt(body, records)
   if (Array.isArray(list)) return list.length
   throw dataError('BAD_RESPONSE', `${shown} has no list of rows: ${JSON.stringify(body).slice(0, 200)}`, {
-    next: 'say where it is: records: data.items',
+    next: `say where it is: records: ${listsIn(body).join(', or ') || 'data.items'}`,
   })
 }
 

@@ -2,7 +2,7 @@
 import { dataError, messageOf } from '../../base/errors.ts'
 import type { FileSource } from '../schema.ts'
 import { textBytes } from '../text.ts'
-import { isObject, shapeFinder, valueAt } from './records.ts'
+import { listsIn, shapeFinder, valueAt } from './records.ts'
 import { type Batch, typed } from './typed.ts'
 
 /** More does not fit into one string. */
@@ -56,12 +56,4 @@ function recordsOf(document: unknown, { records }: FileSource, path: string): un
     next: lists.length ? `say where it is: records: ${lists.join(', or ')}` : undefined,
     detail: { lists },
   })
-}
-
-/** Where in a document lists are, of its first levels. */
-function listsIn(value: unknown, above: string[] = []): string[] {
-  if (!isObject(value) || above.length > 3) return []
-  return Object.entries(value).flatMap(([key, inner]) =>
-    Array.isArray(inner) ? [[...above, key].join('.')] : listsIn(inner, [...above, key]),
-  )
 }

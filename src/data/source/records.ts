@@ -59,7 +59,7 @@ export function shapeFinder(path: string, config: FileSource, types: boolean): S
   }
 
   function shape(): Shape {
-    if (first === undefined) throw dataError('EMPTY_INPUT', `${path} holds no row that is JSON`)
+    if (first === undefined) throw dataError('EMPTY_INPUT', `${path} holds no row, which is an object or a list`)
     if (Array.isArray(first)) return listShape(columnsOf(listNames(first, named, config, path)), named, first.length)
     const paths = [...keys.values()].map(({ keys }) => keys)
     return {
@@ -111,3 +111,11 @@ export function parseJson(text: string): unknown {
 
 export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** Where in a document lists are, of its first levels. */
+export function listsIn(value: unknown, above: string[] = []): string[] {
+  if (!isObject(value) || above.length > 3) return []
+  return Object.entries(value).flatMap(([key, inner]) =>
+    Array.isArray(inner) ? [[...above, key].join('.')] : listsIn(inner, [...above, key]),
+  )
+}
