@@ -218,6 +218,7 @@ async function reportData(story: Story, test: Test | null, context: Context): Pr
     version: version.version,
     task: dataset.task,
     market: dataset.market,
+    mode: config.backtest.mode,
     data: {
       table: table.table,
       version: table.version,

@@ -190,8 +190,8 @@ function describeValues({ points, tenths }: ValueOutcome): Html {
     'On the test part. Look for points along the dashed diagonal, and for residuals that are as wide on the left as on the right.',
     html`<div class="beside">${drawn(drawPredicted(points), 'Points: actual against predicted value of each row.', `Each point is a row; on the diagonal the prediction was right.${most}`)}
 ${table(
-  'Rows by predicted value, a tenth each; the residual is actual - predicted',
-  ['Predicted', 'Actual', 'Residual', 'Its deviation', 'Rows'],
+  'Rows by predicted value, a tenth each; the residual is actual - predicted, its spread a deviation',
+  ['Predicted', 'Actual', 'Residual', 'Spread', 'Rows'],
   tenths.map(({ predicted, actual, deviation, count }) => [predicted, actual, actual - predicted, deviation, count]),
 )}</div>`,
   )

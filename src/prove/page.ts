@@ -226,7 +226,7 @@ td .bar { display: inline-block; width: 100%; min-width: 60px; height: 9px }
 .parts { display: flex; gap: 2px; margin: 4px 0 14px; font-size: 13px }
 .parts span { min-width: 0; border-top: 9px solid var(--strategy); padding-top: 4px; color: var(--muted); overflow-wrap: anywhere }
 .parts span:nth-child(2) { border-color: var(--benchmark) } .parts span:nth-child(3) { border-color: var(--less) }
-.beside { display: grid; grid-template-columns: minmax(0, 440px) minmax(0, 1fr); gap: 0 36px; align-items: start }
+.beside { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); gap: 0 36px; align-items: start }
 figure { margin: 0 0 14px; break-inside: avoid }
 svg { display: block; width: 100%; height: auto; font-variant-numeric: tabular-nums }
 svg.narrow { display: none; max-width: 520px }
@@ -236,7 +236,6 @@ footer { border-top: 1px solid var(--rule); padding-top: 14px }
 @media screen and (max-width: 640px) {
 body { padding: 20px 16px 40px; font-size: 14.5px } h1 { font-size: 25px } .verdict { padding-left: 14px }
 dl { gap: 12px 28px } dd { font-size: 20px }
-.beside { grid-template-columns: minmax(0, 1fr) }
 svg.narrow { display: block } svg.broad { display: none }
 th, td { padding-right: 10px } .t { min-width: 132px }
 }

@@ -42,6 +42,7 @@ export interface ReportData extends Search, Breakdown {
   }
   rows: { train: number; valid: number; test: number; purged: number }
   refit: 'none' | 'all'
+  mode: 'long' | 'long_short'
   /** Equity and buy-and-hold at every close of the test part; null for a table. */
   test: EquityCurve | null
   /** Of the test part. */
@@ -108,26 +109,28 @@ ${list(verdict.explanation)}${recipe(data)}${highlights(data)}
 ${warnings.length ? html`<aside class="lead" aria-label="Warnings"><p class="fail">! ${count(warnings.length, 'warning')}</p>${list(warnings)}</aside>` : null}`
 }
 
-function recipe({ selected, refit, task, market, status }: ReportData): Html {
+function recipe(data: ReportData): Html {
+  const { selected, refit, status } = data
   const shipped =
     status === 'refused'
       ? 'It is kept as refused and serves nothing.'
       : refit === 'all'
         ? 'The verdict is the recipe’s: the shipped model was fitted once more on all rows with the same recipe.'
         : 'The shipped model is the proven one.'
-  return html`<p class="lead">The model is <strong>${selected.id}</strong>${acting(selected, task, market)}.
+  return html`<p class="lead">The model is <strong>${selected.id}</strong>${acting(data)}.
 ${shipped} Every figure here belongs to the proven fit, which saw none of the rows it is judged on.</p>`
 }
 
-function acting({ threshold, quantile }: ReportData['selected'], task: Task, market: boolean): string {
+function acting({ selected: { threshold, quantile }, task, market, mode, outcome }: ReportData): string {
   if (threshold === null) return task === 'regression' ? '' : ', which says the likeliest class'
   const from = quantile === undefined ? '' : ` (quantile ${quantile} of its predictions in training)`
   if (task === 'multiclass')
     return `, which acts on the likeliest class when its probability is at least ${figure(threshold)}`
-  const what = task === 'regression' ? 'prediction' : 'probability'
-  return market
-    ? `, which acts when its ${what} is at least ${figure(threshold)}${from}`
-    : `, which says yes when its ${what} is at least ${figure(threshold)}`
+  const yes = outcome && 'classes' in outcome ? outcome.classes[1] : 'yes'
+  if (!market) return `, which says ${yes} when its probability is at least ${figure(threshold)}`
+  const [what, lowest] = task === 'regression' ? ['prediction', -threshold] : ['probability', 1 - threshold]
+  const short = mode === 'long_short' ? `, and sells short when it is at most ${figure(lowest)}` : ''
+  return `, which ${short ? 'buys' : 'acts'} when its ${what} is at least ${figure(threshold)}${from}${short}`
 }
 
 /** What makes a row a prediction of a class. */

@@ -129,6 +129,24 @@ describe('report', () => {
   })
 })
 
+it.each<[string, Partial<ReportData>, string]>([
+  ['a market', {}, 'which acts when its probability is at least 0.700.'],
+  [
+    'both ways',
+    { mode: 'long_short' },
+    'which buys when its probability is at least 0.700, and sells short when it is at most 0.300.',
+  ],
+  [
+    'numbers, both ways',
+    { mode: 'long_short', task: 'regression' },
+    'which buys when its prediction is at least 0.700, and sells short when it is at most −0.700.',
+  ],
+])('says when the model acts: %s', async (_, changes, said) => {
+  const data = sample()
+  const page = await renderReport({ ...data, selected: { ...data.selected, threshold: 0.7 }, ...changes })
+  expect(page.replaceAll(/<[^>]*>/g, '')).toContain(said)
+})
+
 describe('headline', () => {
   const data = sample()
   const gate = (value: number | null, bound: string, pass: boolean) => ({ name: 'sharpe', value, bound, pass })
@@ -314,6 +332,7 @@ function sample({ bars = 331, models = 16, thresholds = 10 } = {}): ReportData {
     status: 'refused',
     task: 'binary',
     market: true,
+    mode: 'long',
     data: {
       table: 'sp500_1d',
       version: 3,
