@@ -2,7 +2,7 @@
 import { type Breakdown, describeFolds, describeSymbols } from './breakdown.ts'
 import { drawEquity, type EquityCurve } from './charts.ts'
 import { MEANING } from './glossary.ts'
-import type { Figures, Task } from './metrics.ts'
+import type { Figures } from './metrics.ts'
 import { describeOutcome, type Outcome } from './outcome.ts'
 import {
   bar,
