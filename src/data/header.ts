@@ -33,7 +33,8 @@ export function placeColumns(header: string[], names: ColumnNames, file: string)
   for (const ours of CANDLE_COLUMNS) {
     const place = names[ours] === null ? -1 : placeOf(ours, header, spelled, nameOf(names, ours), file)
     places[ours] = place
-    if (place < 0 && ours !== 'symbol' && names[ours] !== null) missing.push(ours)
+    const optional = ours === 'symbol' && names.symbol === undefined
+    if (place < 0 && !optional && names[ours] !== null) missing.push(ours)
   }
   if (missing.length) throw missingColumns(missing, header, file)
   return places

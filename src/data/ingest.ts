@@ -86,8 +86,9 @@ export async function ingest(config: DataConfig, context: Context): Promise<Inge
   try {
     const gathered = await gather(source, { scratch, signal, rules: rulesOf(config) })
     if (!gathered && !current) throw dataError('EMPTY_INPUT', 'the source has no rows')
-    if (gathered && current) checkSchema(gathered, current)
-    const result = gathered ? await save(gathered, source, current, config, context) : unchanged(source, current!)
+    const onto = gathered && !isWhole(gathered, config) ? current : undefined
+    if (gathered && onto) checkSchema(gathered, onto)
+    const result = gathered ? await save(gathered, source, onto, config, context) : unchanged(source, current!)
     if (result.rejected) log.warn(`${result.table}: rows set aside: ${result.rejected}; ${brokenText(result.broken)}`)
     for (const { message } of result.warnings) log.warn(`${result.table}: ${message}`)
     source.done?.()
@@ -97,6 +98,9 @@ export async function ingest(config: DataConfig, context: Context): Promise<Inge
     rmSync(scratch, { recursive: true, force: true })
   }
 }
+
+/** Rows without a key come as a whole again, and added to those that are known they would all be there twice. */
+const isWhole = ({ layout }: Gathered, { load }: DataConfig): boolean => !layout.key.length && load === undefined
 
 const rulesOf = ({ schema, rules }: DataConfig): string[] => [
   ...(schema === 'candles' ? [] : (schema.rules ?? [])),

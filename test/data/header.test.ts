@@ -42,6 +42,7 @@ describe('names of the config', () => {
     expect(place(header, names)).toMatchObject({ time: 'when', close: 'last', symbol: null })
   })
   it('null is a column that is not looked for', () => {
+    expect(refusal(header, { ...names, symbol: 'sym' })).toMatchObject({ detail: { missing: ['symbol'] } })
     expect(place('time;open;high;low;close;symbol', { volume: null, symbol: null })).toMatchObject({
       volume: null,
       symbol: null,

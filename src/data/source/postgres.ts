@@ -185,10 +185,10 @@ interface Session {
 async function openSession(config: PostgresSource, { env = {}, signal }: SourceContext): Promise<Session> {
   signal.throwIfAborted()
   const url = config.url ?? env[config.url_env]
-  if (!url)
+  if (!url || !/^postgres(ql)?:\/\//.test(url))
     throw usageError(
       'DATABASE_URL',
-      `the variable ${config.url_env}, which holds the address of the database, is not set`,
+      `the variable ${config.url_env}, which holds the address of the database, ${url ? 'does not begin with postgres://' : 'is not set'}`,
       {
         next: `export ${config.url_env}=postgres://user:password@host:5432/name`,
       },
@@ -262,6 +262,8 @@ async function begin(query: Session['query'], { timeout }: PostgresSource): Prom
 /** The server is going, or the connection is (PostgreSQL, appendix A: classes 08 and 57P). */
 const GONE = /^(08|57P)/
 const CANCELED = '57014'
+/** What the driver says in its own words. */
+const NO_PASSWORD = /client password must be a string/
 
 /** Without the cause: that may hold the address with its password. */
 function failureOf(error: unknown, connected: boolean, url: string): SluiceError {
@@ -269,9 +271,13 @@ function failureOf(error: unknown, connected: boolean, url: string): SluiceError
   const { code = '' } = error as { code?: string }
   const fact = withoutSecrets(messageOf(error) || code, secretsOf(url))
   if (!connected)
-    return dataError('DATABASE_UNREACHABLE', `cannot connect to the database: ${fact}`, {
-      next: 'look at its address, user and password, and whether it runs',
-    })
+    return dataError(
+      'DATABASE_UNREACHABLE',
+      `cannot connect to the database: ${NO_PASSWORD.test(fact) ? 'it asks for a password, and neither the address nor PGPASSWORD has one' : fact}`,
+      {
+        next: 'look at its address, user and password, and whether it runs',
+      },
+    )
   if (code === CANCELED || fact === 'Query read timeout')
     return dataError('DATABASE_TIMEOUT', `the database took too long: ${fact}`, {
       next: 'timeout: more seconds, or an index on the column of the cursor',

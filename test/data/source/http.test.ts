@@ -218,6 +218,18 @@ describe('pages', () => {
 })
 
 describe('what is new', () => {
+  it('of rows without a time or a key is all of them, not the same ones a second time', async () => {
+    let rows = [{ item: 'a', price: 1 }]
+    const { url } = await serve((_, response) => response.end(JSON.stringify(rows)))
+    const home = testContext()
+    const config = dataOf({ kind: 'http', url, allow_private: true } as Given, { schema: 'table' })
+    const first = await ingest(config, home)
+    expect(await ingest(config, home)).toMatchObject({ version: 1, created: false, rows: 1, digest: first.digest })
+    rows = [...rows, { item: 'b', price: 2 }]
+    expect(await ingest(config, home)).toMatchObject({ version: 2, rows: 2, read: 2 })
+    expect(await ingest({ ...config, load: 'incremental' }, home)).toMatchObject({ version: 3, rows: 4, added: 2 })
+  })
+
   it('is asked for from the newest row on', async () => {
     let shown = 20
     const { report, asked, home, config, requests } = await ingested(

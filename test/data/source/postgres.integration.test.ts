@@ -206,6 +206,9 @@ describe('a connection', () => {
       expect(error).toMatchObject({ code: 'DATABASE_UNREACHABLE', exit: 4 })
       expect(error.message + error.stack + JSON.stringify(error.cause ?? '')).not.toContain('wr0ng-secret')
     }
+    const without = await wrong(`postgres://sluice@127.0.0.1:${server.port}/postgres`)
+    expect(without).toMatchObject({ code: 'DATABASE_UNREACHABLE', message: expect.stringContaining('PGPASSWORD') })
+    expect(await wrong('mysql://a:b@c/d')).toMatchObject({ code: 'DATABASE_URL', exit: 2 })
     const missing = await refusal(ingest(from({ table: 'x', url_env: 'MY_URL' }), home()))
     expect(missing).toMatchObject({ code: 'DATABASE_URL', exit: 2, message: expect.stringContaining('MY_URL') })
   })
