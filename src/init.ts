@@ -9,6 +9,7 @@ import { type Column, numbers, type Table } from './base/table.ts'
 import { readCandles, readColumns, writeTable } from './data/files.ts'
 import { inspectSeries } from './data/series.ts'
 import type { Task } from './features/labels.ts'
+import { MOST_WORDS } from './learn/categories.ts'
 import { periodsPerYear } from './prove/backtest.ts'
 
 /** Writes the files of a preset beside `sluice.yaml` and gives its text. */
@@ -137,8 +138,8 @@ interface Guess {
   task: Task
   /** Whether rows have a time, and the label so a horizon. */
   timed: boolean
-  /** Columns of words that name rows instead of describing them. */
-  names: string[]
+  /** Columns that no model can learn from: of words that name rows instead of describing them, or of one value. */
+  useless: string[]
 }
 
 function guess({ rows, columns }: Table): Guess {
@@ -146,8 +147,11 @@ function guess({ rows, columns }: Table): Guess {
   const free = columns.filter(({ name }) => !timed || name !== 'time')
   const label = free.find(({ name }) => LABELS.includes(name.toLowerCase())) ?? free.at(-1)
   if (!label) throw usageError('DATA', 'the table has no column to predict')
-  const names = free.filter(column => column !== label && column.type === 'string' && 2 * valuesOf(column).size > rows)
-  return { label: label.name, task: taskOf(label), timed, names: names.map(({ name }) => name) }
+  const useless = free.filter(column => {
+    const { size } = valuesOf(column)
+    return column !== label && (size < 2 || (column.type === 'string' && size > Math.min(rows / 2, MOST_WORDS)))
+  })
+  return { label: label.name, task: taskOf(label), timed, useless: useless.map(({ name }) => name) }
 }
 
 const valuesOf = ({ values }: Column) =>
@@ -184,15 +188,18 @@ async function writeSample(folder: string): Promise<string> {
 }
 
 function tabularConfig(table: Table, path: string, folder: string): string {
-  const { label, task, timed, names } = guess(table)
+  const { label, task, timed, useless } = guess(table)
   const name = nameOfFile(path) ?? 'table'
   const quoted = (text: string) => JSON.stringify(text)
-  const free = table.columns.map(column => column.name).filter(column => ![label, 'time', ...names].includes(column))
-  const features = names.length
+  const free = table.columns
+    .map(column => column.name)
+    .filter(column => ![label, ...(timed ? ['time', 'symbol'] : []), ...useless].includes(column))
+  const listed = useless.length > 0 && free.length > 0
+  const features = listed
     ? free.map(column => `  - { kind: column, name: ${quoted(column)} }`).join('\n')
     : '  - { kind: set, name: columns }'
-  const why = names.length
-    ? `without ${names.join(', ')}, which names rows`
+  const why = listed
+    ? `without ${useless.join(', ')}: names of rows, or always the same`
     : 'every column but the label; words are categories'
   const split = timed ? 'walk_forward' : task === 'regression' ? 'kfold' : 'stratified'
   return `# A model for ${name}, a table. Run it: sluice run -c sluice.yaml

@@ -39,8 +39,9 @@ describe('init tabular', () => {
     expect(await configOf(...lines)).toMatchObject({ name: 'my-data', task, label: { name: 'kind' }, split: { kind } })
   })
 
-  it('finds a label by its name, and words that name rows', async () => {
-    const config = await configOf('Target,id,colour', '1.5,a1,red', '2,a2,blue', '0.1,a3,red', '4,a4,red', '5,a5,blue')
+  it('finds a label by its name, words that name rows, and what is always the same', async () => {
+    const rows = ['1.5,a1,red,5,', '2,a2,blue,5,', '0.1,a3,red,5,', '4,a4,red,5,', '5,a5,blue,5,']
+    const config = await configOf('Target,id,colour,five,nothing', ...rows)
     expect(config.label).toEqual({ kind: 'column', name: 'Target' })
     expect(config.features).toEqual([{ kind: 'column', name: 'colour' }])
   })

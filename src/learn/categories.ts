@@ -3,7 +3,7 @@ import { dataError } from '../base/errors.ts'
 import { lowerBound } from '../base/statistics.ts'
 
 /** Each may become a column of its own. */
-const MOST_WORDS = 1000
+export const MOST_WORDS = 1000
 
 type Words = (string | null)[]
 
