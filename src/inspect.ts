@@ -98,10 +98,11 @@ export const showQuarantine: Act = (options, caller) =>
     const { refused, ...counts } = await readQuarantine(path, Number(options.limit), context.signal)
     // Who may see personal data looks into the file.
     const rows = refused.map(({ row, ...why }) => ({ ...why, row: personal ? null : row }))
-    const more = counts.rows > rows.length ? [`and ${counts.rows - rows.length} more in ${path}`] : [path]
+    const more = counts.rows > rows.length ? `and ${counts.rows - rows.length} more in ${path}` : path
+    const hidden = personal ? ['what the rows hold may be personal and is in the file only:'] : []
     return {
       json: { table: name, version: found.version, path, ...counts, refused: rows },
-      text: [show.table(rows), ...more].join('\n'),
+      text: [show.table(rows), ...hidden, more].join('\n'),
     }
   })
 

@@ -118,7 +118,9 @@ export const verified = ({ versions, files, problems }: Inspection): string =>
         ...problems.map(({ table, version, code, message }) => `${table}@${version} ${code}: ${message}`),
         'next: remove the folder of what is damaged; if it was the newest: sluice ingest -c CONFIG --set data.load=full',
       ].join('\n')
-    : `${versions} versions, ${files} files: all are what was written`
+    : versions
+      ? `${versions} versions, ${files} files: all are what was written`
+      : 'no tables yet'
 
 export const built = ({
   rows,

@@ -206,6 +206,7 @@ function chunkColumn(chunk: DuckDBDataChunk, i: number, type: StoredType): Chunk
 const doubles = (vector: DuckDBVector): Float64Array => (vector as unknown as { items: Float64Array }).items
 
 function storedType(type: string): StoredType {
+  if (type.endsWith(']')) return 'other' // a list of what stands before it
   if (type.startsWith('TIMESTAMP')) return 'timestamp'
   if (type === 'DATE') return 'date'
   if (type === 'VARCHAR' || type.startsWith('ENUM')) return 'string'

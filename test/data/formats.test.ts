@@ -131,6 +131,7 @@ describe('JSON', () => {
     const error = await refusal('x.json', text, source)
     expect(error).toMatchObject({ code, exit: 4 })
     if (text.includes('list')) expect(error.next).toContain('records: data.list')
+    else if (code === 'RECORDS') expect(error.next).toContain('format: jsonl')
     if (code === 'MISSING_COLUMN') expect(error.next).toContain('header: false')
   })
 

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
+import { DuckDBInstance } from '@duckdb/node-api'
 import { describe, expect, it } from 'vitest'
 import type { Table } from '../../src/base/table.ts'
 import { writeTable } from '../../src/data/files.ts'
@@ -154,6 +155,19 @@ describe('options of a file', () => {
       path,
     )
     expect(await refusal(examine(dataOf({ kind: 'file', path }), context))).toMatchObject({ code: 'TYPE_MISMATCH' })
+  })
+  it('a column of lists is refused', async () => {
+    const path = join(testContext().home, 'x.parquet')
+    const instance = await DuckDBInstance.create(':memory:')
+    const connection = await instance.connect()
+    const one = ['open', 'high', 'low', 'volume'].map(name => `1.0 as ${name}`).join(', ')
+    await connection.run(`copy (select now() as time, ${one}, [1.0::double] as close) to '${path}' (format parquet)`)
+    connection.closeSync()
+    instance.closeSync()
+    expect(await refusal(examine(dataOf({ kind: 'file', path }), context))).toMatchObject({
+      code: 'TYPE_MISMATCH',
+      message: expect.stringContaining('close (close) is a DOUBLE[]'),
+    })
   })
 })
 

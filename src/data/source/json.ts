@@ -53,7 +53,9 @@ function recordsOf(document: unknown, { records }: FileSource, path: string): un
   if (Array.isArray(found)) return found
   const lists = listsIn(document)
   throw dataError('RECORDS', `${path} has no list of rows ${records ? `at ${records}` : 'at its top'}`, {
-    next: lists.length ? `say where it is: records: ${lists.join(', or ')}` : undefined,
+    next: lists.length
+      ? `say where it is: records: ${lists.join(', or ')}`
+      : 'rows are a list of objects or of lists; one row a line is format: jsonl',
     detail: { lists },
   })
 }
