@@ -155,6 +155,10 @@ export function tableDigest(table: Table): string {
   return hash.digest('hex')
 }
 
+/** What a column of ours is called beside others: its name, with as many `_` as it takes to differ from theirs in more than case. */
+export const besideOthers = (name: string, others: string[]): string =>
+  others.some(other => other.toLowerCase() === name) ? besideOthers(`${name}_`, others) : name
+
 /** SHA-256 of canonical JSON (keys sorted, so that equal data has equal digests). */
 export function jsonDigest(value: unknown): string {
   return createHash('sha256').update(canonicalJson(value)).digest('hex')

@@ -9,6 +9,7 @@ import { isoTime } from '../base/time.ts'
 import { type Adjuster, adjuster, factorPaths } from './factors.ts'
 import type { Gap } from './gaps.ts'
 import { type Gathered, gather } from './gather.ts'
+import { checkNames } from './layout.ts'
 import { type Broken, brokenText, hint } from './quarantine.ts'
 import type { Source, SourceFile, Warning } from './rows.ts'
 import type { DataConfig } from './schema.ts'
@@ -86,6 +87,7 @@ export async function ingest(config: DataConfig, context: Context): Promise<Inge
   try {
     const gathered = await gather(source, { scratch, signal, rules: rulesOf(config) })
     if (!gathered && !current) throw dataError('EMPTY_INPUT', 'the source has no rows')
+    if (gathered) checkNames(gathered.layout)
     const onto = gathered && !isWhole(gathered, config) ? current : undefined
     if (gathered && onto) checkSchema(gathered, onto)
     const result = gathered ? await save(gathered, source, onto, config, context) : unchanged(source, current!)

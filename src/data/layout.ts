@@ -170,6 +170,23 @@ function tableLayout(columns: LayoutColumn[], { key, sorted }: { key?: string[];
   return { columns, time, symbol, key: key ? keyPlaces(key, columns, time) : byTime, candles: false }
 }
 
+/** A table is kept as Parquet, which is read by SQL, and that tells names apart without regard to case. Errors: UNNAMED_COLUMN, DUPLICATE_COLUMN. */
+export function checkNames({ columns }: Pick<Layout, 'columns'>): void {
+  const seen = new Map<string, string>()
+  for (const [i, { name }] of columns.entries()) {
+    if (!name)
+      throw dataError('UNNAMED_COLUMN', `column ${i + 1} has no name`, {
+        next: 'name it in the header, or list the columns that you want under data.schema.columns',
+      })
+    const other = seen.get(name.toLowerCase())
+    if (other !== undefined)
+      throw dataError('DUPLICATE_COLUMN', `the columns ${other} and ${name} differ in nothing but case`, {
+        next: `rename one: data.source.columns: {another_name: ${name}}`,
+      })
+    seen.set(name.toLowerCase(), name)
+  }
+}
+
 /** Errors (usage): BAD_SCHEMA where the key names what is not there, or leaves out the time by which rows are sorted. */
 function keyPlaces(key: string[], columns: LayoutColumn[], time: number): number[] {
   const places = key.map(name => columns.findIndex(column => column.name === name))

@@ -126,9 +126,8 @@ async function rowCount(connection: DuckDBConnection, path: string): Promise<num
   return rows
 }
 
-/** Writes a table as Parquet (zstd); a `time` column becomes a millisecond timestamp (UTC), NaN becomes null. Errors: UNNAMED_COLUMN, DUPLICATE_COLUMN. */
+/** Writes a table as Parquet (zstd); a `time` column becomes a millisecond timestamp (UTC), NaN becomes null. */
 export async function writeParquet(table: Table, path: string, signal?: AbortSignal): Promise<void> {
-  checkNames(table.columns)
   // One thread: rows keep their order, equal tables give equal files, and it is no slower than two.
   const { connection, close } = await connect(signal, { threads: '1' })
   try {
@@ -146,23 +145,6 @@ export async function writeParquet(table: Table, path: string, signal?: AbortSig
     throw cause
   } finally {
     close()
-  }
-}
-
-/** SQL tells names apart without regard to case. */
-function checkNames(columns: Column[]): void {
-  const seen = new Map<string, string>()
-  for (const [i, { name }] of columns.entries()) {
-    if (!name)
-      throw dataError('UNNAMED_COLUMN', `column ${i + 1} has no name`, {
-        next: 'name it in the header, or list the columns that you want under data.schema.columns',
-      })
-    const other = seen.get(name.toLowerCase())
-    if (other !== undefined)
-      throw dataError('DUPLICATE_COLUMN', `the columns ${other} and ${name} differ in nothing but case`, {
-        next: `rename one: data.source.columns: {another_name: ${name}}`,
-      })
-    seen.set(name.toLowerCase(), name)
   }
 }
 

@@ -4,6 +4,7 @@ import { own, readArrow, writeArrow } from '../base/arrow.ts'
 import type { Context } from '../base/context.ts'
 import { dataError, usageError } from '../base/errors.ts'
 import {
+  besideOthers,
   type Column,
   findColumn,
   jsonDigest,
@@ -229,7 +230,7 @@ export async function featureTable(built: Features): Promise<Table> {
       ...(built.timed ? [{ name: 'time', type: 'time' as const, values: time }] : []),
       ...(symbol ? [{ name: 'symbol', type: 'string' as const, values: symbol }] : []),
       ...features.map((values, i) => columnOf(built.features[i], values)),
-      columnOf('label', named),
+      columnOf(besideOthers('label', built.features), named),
     ],
   }
 }

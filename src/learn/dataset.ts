@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { own, readArrow, writeArrow } from '../base/arrow.ts'
 import type { Context } from '../base/context.ts'
 import { dataError } from '../base/errors.ts'
-import { type Column, jsonDigest, type Table, takeRows, takeValues, type Values } from '../base/table.ts'
+import { besideOthers, type Column, jsonDigest, type Table, takeRows, takeValues, type Values } from '../base/table.ts'
 import { writeTable } from '../data/files.ts'
 import { type FeatureRows, type Features, readFeatures } from '../features/build.ts'
 import type { Task } from '../features/labels.ts'
@@ -248,22 +248,25 @@ export async function readDataset({ path, features }: Pick<Dataset, 'path' | 'fe
 export async function writeParts(dataset: Dataset, folder: string, context: Context): Promise<string[]> {
   const { time, symbol, features, label } = await readDataset(dataset)
   const { categories, classes, classNames } = dataset
+  const called = (name: string) => besideOthers(name, dataset.features)
   const worded = classNames.some((name, k) => name !== String(classes[k]))
   const whole: Table = {
     rows: dataset.rows,
     columns: [
-      dataset.timed ? { name: 'time', type: 'time', values: time } : { name: 'row', type: 'number', values: time },
-      ...(symbol ? [{ name: 'symbol', type: 'string' as const, values: symbol }] : []),
+      dataset.timed
+        ? { name: called('time'), type: 'time', values: time }
+        : { name: called('row'), type: 'number', values: time },
+      ...(symbol ? [{ name: called('symbol'), type: 'string' as const, values: symbol }] : []),
       ...features.map((values, i) =>
         columnOf(dataset.features[i], values, vocabularyOf(categories, dataset.features[i])),
       ),
       worded
         ? columnOf(
-            'label',
+            called('label'),
             label.map(value => classes.indexOf(value)),
             classNames,
           )
-        : columnOf('label', label),
+        : columnOf(called('label'), label),
     ],
   }
   const { train, valid, test } = dataset.split

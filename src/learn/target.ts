@@ -16,7 +16,7 @@ export interface Target {
 /**
  * The label of the rows that have one. Binary: 0 and 1, of any two values in their order. Multiclass: the numbers as they are, or the
  * places of words. `words` are what the values stand for.
- * Errors (exit 4): LABEL_NOT_BINARY, LABEL_NOT_MULTICLASS, LABEL_NOT_NUMERIC, ONE_CLASS.
+ * Errors (exit 4): LABEL_NOT_BINARY, LABEL_NOT_MULTICLASS, LABEL_NOT_NUMERIC, OUT_OF_RANGE, ONE_CLASS.
  */
 export function target(label: Float64Array, task: Task, words: string[] | null): Target {
   if (task === 'regression') return { label: checkNumbers(label, words), classes: [], classNames: [] }
@@ -65,6 +65,11 @@ function checkNumbers(label: Float64Array, words: string[] | null): Float64Array
         next: 'set task: binary or multiclass',
       },
     )
+  const beyond = label.find(value => !Number.isFinite(Math.fround(value)))
+  if (beyond !== undefined)
+    throw dataError('OUT_OF_RANGE', `the label is ${beyond} in some row, beyond what float32 holds`, {
+      next: 'another unit, or its logarithm',
+    })
   if (label.every(value => value === label[0]))
     throw dataError('ONE_CLASS', `the label is ${label[0]} in every row: nothing can be learned`, {
       next: 'another label',

@@ -27,6 +27,19 @@ describe('a table of any columns', () => {
     expect(found.manifest.schema.map(({ type }) => type)).toEqual(['time', 'number', 'string', 'number'])
   })
 
+  it('refuses a column without a name, and two that differ in case only, unless they are renamed or left out', async () => {
+    await expect(load(',x\n0,1\n', 'table')).rejects.toMatchObject({ code: 'UNNAMED_COLUMN', exit: 4 })
+    await expect(load('X,x\n0,1\n', 'table')).rejects.toMatchObject({ code: 'DUPLICATE_COLUMN', exit: 4 })
+    expect(columnsOf(await load(',x\n0,1\n', [{ name: 'x' }]))).toEqual({ x: [1] })
+    const context = testContext()
+    const source = { kind: 'file' as const, path: given(context, 'x.csv', 'X,x\n0,1\n'), columns: { small: 'x' } }
+    await ingest(dataOf(source, { schema: 'table' }), context)
+    expect((await loadTable('prices', undefined, context)).table.columns.map(({ name }) => name)).toEqual([
+      'X',
+      'small',
+    ])
+  })
+
   it('keeps the order and equal rows where it has no key', async () => {
     const found = await load('a,b\n2,x\n1,y\n2,x\n', 'table')
     expect(found.result).toMatchObject({ read: 3, accepted: 3, duplicates: 0 })

@@ -51,16 +51,6 @@ describe('a table as a file', () => {
     await writeTable(empty, join(home, 'e.parquet'))
     expect(await readParquet(join(home, 'e.parquet'))).toEqual(empty)
   })
-  it('a column without a name, or two that differ in case, are refused', async () => {
-    const path = join(testContext().home, 'x.parquet')
-    const named = (...names: string[]): Table => ({
-      rows: 1,
-      columns: names.map(name => ({ name, type: 'number', values: Float64Array.of(1) })),
-    })
-    await expect(writeTable(named('x', ''), path)).rejects.toMatchObject({ code: 'UNNAMED_COLUMN', exit: 4 })
-    await expect(writeTable(named('x', 'y', 'X'), path)).rejects.toMatchObject({ code: 'DUPLICATE_COLUMN', exit: 4 })
-    expect(existsSync(path)).toBe(false)
-  })
   it('an unknown ending, or a folder that cannot be, leaves nothing', async () => {
     const { home } = testContext()
     await expect(writeTable(TABLE, join(home, 'out.xlsx'))).rejects.toMatchObject({ code: 'FORMAT', exit: 2 })

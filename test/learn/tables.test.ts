@@ -185,13 +185,21 @@ describe('a table without a time', () => {
 
   it('a column may be called anything', async () => {
     const plain = await frozen()
+    const named = (...names: string[]) =>
+      frozen({
+        table: { rows: ROWS, columns: plain.table.columns.map((column, i) => ({ ...column, name: names[i] })) },
+      })
     const names = ['#label', '#time', '__proto__', 'label']
-    const renamed = { rows: ROWS, columns: plain.table.columns.map((column, i) => ({ ...column, name: names[i] })) }
-    const { rows, dataset, context } = await frozen({ table: renamed })
+    const { rows, dataset, context } = await named(...names)
     expect(rows).toEqual(plain.rows)
     expect(Object.entries(dataset.categories)).toEqual([['__proto__', ['amber', 'blue', 'green', 'red']]])
     const [train] = await writeParts(dataset, join(context.home, 'parts'), context)
     expect((await readColumns(train)).columns.map(({ name }) => name)).toEqual(['row', ...names])
+    const beside = await named('Row', 'row_', 'x', 'label')
+    const [part] = await writeParts(beside.dataset, join(beside.context.home, 'parts'), beside.context)
+    const written = await readColumns(part)
+    expect(written.columns.map(({ name }) => name)).toEqual(['row__', 'Row', 'row_', 'x', 'label'])
+    expect(numbers(written, 'row__')[0]).toBe(rows.time[0])
     const numeric = withColumn(flowers(ROWS, 'multiclass'), 'constructor', numbers(plain.table, 'height'))
     const { dataset: built } = await frozen({
       table: numeric,

@@ -45,6 +45,7 @@ it.each([
   ['multiclass', numbers(0, 1), null, 'LABEL_NOT_MULTICLASS', /values 0 and 1 only/],
   ['multiclass', Float64Array.from({ length: 2000 }, (_, i) => i), null, 'LABEL_NOT_MULTICLASS', /2000 classes/],
   ['regression', numbers(0, 1), ['a', 'b'], 'LABEL_NOT_NUMERIC', /holds words \(a, b\)/],
+  ['regression', numbers(1, 1e300), null, 'OUT_OF_RANGE', /1e\+300 in some row/],
   ['regression', numbers(4, 4), null, 'ONE_CLASS', /4 in every row/],
 ] as const)('%s refuses %j', (task, label, words, code, message) => {
   expect(() => target(label, task, words && [...words])).toThrow(
