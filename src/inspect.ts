@@ -7,7 +7,7 @@ import { isoTime } from './base/time.ts'
 import { type Act, inHome, type Options, trackFolder } from './command.ts'
 import { loadConfig } from './config.ts'
 import type { IngestResult } from './data/ingest.ts'
-import type { TableManifest } from './data/tables.ts'
+import type { TableManifest } from './data/manifest.ts'
 import * as show from './show.ts'
 
 interface Spec {
@@ -108,7 +108,8 @@ export const showQuarantine: Act = (options, caller) =>
 
 /** What the newest ingest refused, whether it made a version or not; or that of a version. */
 async function quarantineOf(name: string, version: number | undefined, context: Context) {
-  const { findTable, latestVersion, tableFolder } = await import('./data/tables.ts')
+  const { tableFolder } = await import('./data/manifest.ts')
+  const { findTable, latestVersion } = await import('./data/tables.ts')
   const folder = tableFolder(context.home, name, 'quarantine')
   const files = existsSync(folder) ? readdirSync(folder).filter(file => file.endsWith('.csv')) : []
   const dated = files.map(file => ({ path: join(folder, file), time: statSync(join(folder, file)).mtimeMs }))
@@ -133,7 +134,8 @@ export const verifyData: Act = (options, caller) =>
 export const trackData: Act = (options, caller) =>
   inHome(options, caller, async context => {
     const { name, version } = requireTable(options)
-    const { tableFolder, verifyTable } = await import('./data/tables.ts')
+    const { tableFolder } = await import('./data/manifest.ts')
+    const { verifyTable } = await import('./data/tables.ts')
     const manifest = await verifyTable(name, version, context)
     const found = await trackFolder(tableFolder(context.home, name, String(manifest.version)), name, options)
     return { json: { table: name, version: manifest.version, ...found.json }, text: found.text }

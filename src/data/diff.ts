@@ -12,7 +12,8 @@ import {
   type Values,
 } from '../base/table.ts'
 import { isoTime } from '../base/time.ts'
-import { type Partition, readColumn, readPartition, type SchemaColumn, type TableManifest } from './tables.ts'
+import type { Partition, SchemaColumn, TableManifest } from './manifest.ts'
+import { readColumn, readPartition } from './tables.ts'
 
 type Cell = string | number | null
 type Cells = Record<string, Cell>

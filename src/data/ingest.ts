@@ -10,12 +10,13 @@ import { type Adjuster, adjuster, factorPaths } from './factors.ts'
 import type { Gap } from './gaps.ts'
 import { type Gathered, gather } from './gather.ts'
 import { checkNames } from './layout.ts'
+import { type TableManifest, tableFolder } from './manifest.ts'
 import { type Broken, brokenText, hint } from './quarantine.ts'
 import type { Source, SourceFile, Warning } from './rows.ts'
 import type { DataConfig } from './schema.ts'
 import { type SeriesReport, seriesInspector } from './series.ts'
 import { openSource } from './sources.ts'
-import { currentTable, type Saved, saveTable, type TableManifest, tableFolder } from './tables.ts'
+import { currentTable, type Saved, saveTable } from './tables.ts'
 
 export interface IngestResult {
   table: string

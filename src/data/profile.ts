@@ -4,7 +4,8 @@ import { mean, sortedQuantile, variance } from '../base/statistics.ts'
 import { type ColumnType, joinTables, numbers, rowsBySymbol, takeValues, type Values } from '../base/table.ts'
 import { isoTime } from '../base/time.ts'
 import { findGaps } from './gaps.ts'
-import { readColumn, readPartition, type SchemaColumn, type TableManifest } from './tables.ts'
+import type { SchemaColumn, TableManifest } from './manifest.ts'
+import { readColumn, readPartition } from './tables.ts'
 
 export const QUANTILES = { p01: 0.01, p05: 0.05, p25: 0.25, p50: 0.5, p75: 0.75, p95: 0.95, p99: 0.99 }
 

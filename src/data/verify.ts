@@ -2,7 +2,8 @@
 import { statSync } from 'node:fs'
 import type { Context } from '../base/context.ts'
 import { SluiceError } from '../base/errors.ts'
-import { checkPartition, listVersions, noTable, partitionPath, readManifest, type TableManifest } from './tables.ts'
+import { checkPartition, partitionPath, readManifest, type TableManifest } from './manifest.ts'
+import { listVersions, noTable } from './tables.ts'
 
 export interface Problem {
   table: string

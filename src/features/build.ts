@@ -16,8 +16,9 @@ import {
 } from '../base/table.ts'
 import { isoTime, parseTimeframe } from '../base/time.ts'
 import type { DataSchema } from '../data/columns.ts'
+import type { SchemaColumn, TableManifest } from '../data/manifest.ts'
 import { VALUE_COLUMNS } from '../data/schema.ts'
-import { loadTable, type SchemaColumn, type TableManifest } from '../data/tables.ts'
+import { loadTable } from '../data/tables.ts'
 import {
   expandFeatures,
   type FeatureEntry,

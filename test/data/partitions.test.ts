@@ -4,8 +4,9 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { joinTables, type Table, tableDigest } from '../../src/base/table.ts'
 import { candleLayout } from '../../src/data/layout.ts'
+import { type TableManifest, tableFolder } from '../../src/data/manifest.ts'
 import { cutPeriod, cutRows, ALL as everything, periodOf, queueOf } from '../../src/data/partitions.ts'
-import { loadTable, readPartition, saveTable, type TableManifest, tableFolder } from '../../src/data/tables.ts'
+import { loadTable, readPartition, saveTable } from '../../src/data/tables.ts'
 import { HOUR, testContext } from './home.ts'
 
 const LIMIT = 20

@@ -7,8 +7,9 @@ import { type Table, tableDigest } from '../../src/base/table.ts'
 import { readCandles, writeTable } from '../../src/data/files.ts'
 import { ingest } from '../../src/data/ingest.ts'
 import { candleLayout } from '../../src/data/layout.ts'
+import { tableFolder } from '../../src/data/manifest.ts'
 import type { SourceFile } from '../../src/data/rows.ts'
-import { loadTable, saveTable, tableFolder } from '../../src/data/tables.ts'
+import { loadTable, saveTable } from '../../src/data/tables.ts'
 import { cleanCsv, dataOf, given, NOW, testContext } from './home.ts'
 
 const clean = (context: { home: string }, rows = 48) =>

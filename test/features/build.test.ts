@@ -1,7 +1,8 @@
 // The file of a build, and the table that is written from it.
 import { expect, it } from 'vitest'
 import { ingest } from '../../src/data/ingest.ts'
-import { type SchemaColumn, type TableManifest, verifyTable } from '../../src/data/tables.ts'
+import type { SchemaColumn, TableManifest } from '../../src/data/manifest.ts'
+import { verifyTable } from '../../src/data/tables.ts'
 import { build, buildInputs, featureTable, readFeatures } from '../../src/features/build.ts'
 import { cleanCsv, dataOf, given, testContext } from '../data/home.ts'
 
