@@ -50,7 +50,7 @@ export interface IngestResult {
 
 const GAPS_LISTED = 1000
 /** Raised when equal files would be taken otherwise than before. */
-const VERSION = 3
+const VERSION = 4
 
 /** What an ingest is found by: the section of the config and, for files, what is in them. */
 export async function ingestInputs(config: DataConfig): Promise<object> {
