@@ -89,7 +89,7 @@ export const showQuarantine: Act = (options, caller) =>
   inHome(options, caller, async context => {
     const { readQuarantine } = await import('./data/quarantine.ts')
     const { name, version } = requireTable(options)
-    const { path, personal, ...found } = await quarantineOf(name, version, context)
+    const { path, personal = mayBePersonal(options), ...found } = await quarantineOf(name, version, context)
     if (path === null)
       return {
         json: { table: name, version: found.version, path, rows: 0, reasons: {}, refused: [] },
@@ -106,6 +106,13 @@ export const showQuarantine: Act = (options, caller) =>
     }
   })
 
+/** Of a table without a version, as its config says; without that nothing says what is in it. */
+function mayBePersonal({ config, set }: Options): boolean {
+  if (!config) return true
+  const { schema } = loadConfig(config, set).config.data
+  return schema !== 'candles' && Boolean(schema.columns?.some(({ pii }) => pii))
+}
+
 /** What the newest ingest refused, whether it made a version or not; or that of a version. */
 async function quarantineOf(name: string, version: number | undefined, context: Context) {
   const { tableFolder } = await import('./data/manifest.ts')
@@ -115,7 +122,7 @@ async function quarantineOf(name: string, version: number | undefined, context: 
   const dated = files.map(file => ({ path: join(folder, file), time: statSync(join(folder, file)).mtimeMs }))
   const newest = dated.sort((a, b) => b.time - a.time)[0]
   const known = version !== undefined || (await latestVersion(name, context))
-  if (!known && newest) return { path: newest.path, version: null, personal: true } // nothing says what is in it
+  if (!known && newest) return { path: newest.path, version: null }
   const manifest = await findTable(name, version, context)
   const personal = manifest.schema.some(({ rule }) => rule?.pii)
   if (version === undefined && newest && newest.time > Date.parse(manifest.created))

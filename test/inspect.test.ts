@@ -102,6 +102,15 @@ describe('sluice data', () => {
     const { json, text } = await act(showQuarantine, { table: 'prices' })
     expect(json).toMatchObject({ refused: [{ line: 3, code: 'ABOVE_MAXIMUM', column: 'a', row: null }] })
     expect(text).not.toContain('@x')
+    expect(text).toContain('may be personal')
+  })
+
+  it('quarantine of a table that never had a good row goes by its config, and shows none without it', async () => {
+    const { act, config, ingest } = project()
+    await refusal(ingest('time,open,high,low,close,volume\nnoon,1,2,3,4,5\n'))
+    const rowOf = async (options: object) => (await act(showQuarantine, options)).json.refused
+    expect(await rowOf({ table: 'prices' })).toMatchObject([{ row: null }])
+    expect(await rowOf({ config })).toMatchObject([{ row: 'noon,1,2,3,4,5' }])
   })
 
   it('dvc points to a version, verified before', async () => {
