@@ -67,15 +67,17 @@ async function computeOn(
   return { columns: out, snapshots }
 }
 
-/** Longest first, each to whoever has the fewest rows. */
+/** Neighbours to one hand, about as many rows to each: rows of two symbols that lie side by side are then seldom written by two threads. */
 function dealt<T extends [string, Int32Array | null]>(series: T[], hands: number): T[][] {
-  const shares = Array.from({ length: hands }, () => ({ rows: 0, list: [] as T[] }))
-  for (const one of series.toSorted((a, b) => (b[1]?.length ?? 0) - (a[1]?.length ?? 0))) {
-    const least = shares.reduce((a, b) => (b.rows < a.rows ? b : a))
-    least.list.push(one)
-    least.rows += one[1]?.length ?? 0
+  const shares = Array.from({ length: hands }, (): T[] => [])
+  const total = series.reduce((sum, [, rows]) => sum + (rows?.length ?? 0), 0)
+  let before = 0
+  for (const one of series) {
+    const rows = one[1]?.length ?? 0
+    shares[Math.min(hands - 1, Math.floor(((before + rows / 2) / total) * hands))].push(one)
+    before += rows
   }
-  return shares.map(({ list }) => list)
+  return shares
 }
 
 function shared(values: Float64Array): Float64Array {
