@@ -5,7 +5,8 @@ import { computeFeatures } from '../../dist/features/compute.js'
 import { openThreads } from '../../dist/features/parallel.js'
 import { random } from '../../src/base/random.ts'
 import { sliceRows, type Table } from '../../src/base/table.ts'
-import { DAY, parseTimeframe } from '../../src/base/time.ts'
+import { parseTimeframe } from '../../src/base/time.ts'
+import { dailyCandles } from './series.ts'
 
 const BARS = 12_000
 
@@ -17,23 +18,7 @@ function candles(): Table {
       .filter(symbol => (symbol !== 'C' || day > 5000) && (symbol !== 'D' || day % 100 < 90))
       .map(symbol => ({ day, symbol, close: 100 + normal() })),
   ).flat()
-  const number = (name: string, value: (row: (typeof rows)[number]) => number, type: 'time' | 'number' = 'number') => ({
-    name,
-    type,
-    values: Float64Array.from(rows, value),
-  })
-  return {
-    rows: rows.length,
-    columns: [
-      number('time', ({ day }) => day * DAY, 'time'),
-      number('open', ({ close }) => close),
-      number('high', ({ close }) => close + 1),
-      number('low', ({ close }) => close - 1),
-      number('close', ({ close }) => close),
-      number('volume', ({ day }) => (day % 7) + 1),
-      { name: 'symbol', type: 'string', values: rows.map(({ symbol }) => symbol) },
-    ],
-  }
+  return dailyCandles(rows)
 }
 
 describe('features on several threads', () => {

@@ -10,6 +10,7 @@ import { saveTable } from '../../src/data/tables.ts'
 import { build, readFeatures } from '../../src/features/build.ts'
 import { expandFeatures, featuresSchema } from '../../src/features/catalog.ts'
 import { testContext } from '../data/home.ts'
+import { dailyCandles } from './series.ts'
 
 const LIMIT = 750
 const DAYS = 900
@@ -37,20 +38,7 @@ function candles(): Table {
   )
     .flat()
     .map(row => ({ ...row, close: 100 + normal() }))
-  const number = (name: string, value: (row: (typeof rows)[number]) => number, type: 'time' | 'number' = 'number') => ({
-    name,
-    type,
-    values: Float64Array.from(rows, value),
-  })
-  return {
-    rows: rows.length,
-    columns: [
-      number('time', ({ day }) => Date.UTC(2018, 0, 1) + day * DAY, 'time'),
-      ...['open', 'high', 'low', 'close'].map(name => number(name, ({ close }) => close)),
-      number('volume', ({ day }) => day + 1),
-      { name: 'symbol', type: 'string', values: rows.map(({ symbol }) => symbol) },
-    ],
-  }
+  return dailyCandles(rows)
 }
 
 describe('features of a table in partitions', () => {

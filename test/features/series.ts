@@ -2,6 +2,7 @@
 import { DuckDBInstance } from '@duckdb/node-api'
 import fc from 'fast-check'
 import type { Table } from '../../src/base/table.ts'
+import { DAY } from '../../src/base/time.ts'
 import { computeFeatures, type Snapshot } from '../../src/features/compute.ts'
 import type { Feature } from '../../src/features/feature.ts'
 
@@ -27,6 +28,27 @@ export function table(columns: Columns): Table {
       type: name === 'time' ? 'time' : 'number',
       values,
     })),
+  }
+}
+
+/** Days from 2018 on of several symbols, sorted by day, then symbol. */
+export function dailyCandles(bars: { day: number; symbol: string; close: number }[]): Table {
+  const number = (name: string, value: (bar: (typeof bars)[number]) => number, type: 'time' | 'number' = 'number') => ({
+    name,
+    type,
+    values: Float64Array.from(bars, value),
+  })
+  return {
+    rows: bars.length,
+    columns: [
+      number('time', ({ day }) => Date.UTC(2018, 0, 1) + day * DAY, 'time'),
+      number('open', ({ close }) => close),
+      number('high', ({ close }) => close + 1),
+      number('low', ({ close }) => close - 1),
+      number('close', ({ close }) => close),
+      number('volume', ({ day }) => (day % 7) + 1),
+      { name: 'symbol', type: 'string', values: bars.map(({ symbol }) => symbol) },
+    ],
   }
 }
 

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { openDatabase } from '../../src/base/database.ts'
+import type { Fit } from '../../src/learn/train.ts'
+import type { Verdict } from '../../src/prove/verdict.ts'
 import { type BundleFile, type BundleManifest, bundleFolder, writeBundle } from '../../src/registry/bundle.ts'
 import { signingKey } from '../../src/registry/keys.ts'
 import { addVersion } from '../../src/registry/versions.ts'
@@ -13,6 +15,21 @@ const MODELS = new URL('../models/', import.meta.url)
 export type Kind = 'logistic' | 'trees' | 'multiclass' | 'linear'
 
 export const modelFile = (name: string): Uint8Array => readFileSync(new URL(`${name}.onnx`, MODELS))
+
+/** A verdict that passed, on a fit, with nothing else in it. */
+export const passed = (proven: Fit, parity: Verdict['parity']): Verdict => ({
+  pass: true,
+  gates: [],
+  explanation: [],
+  metrics: { valid: {}, test: {} },
+  backtest: {},
+  benchmark: {},
+  symbols: [],
+  proven,
+  parity,
+  test_looks: 1,
+  engine: {},
+})
 
 /** What the library that fitted a model answers for rows; null is a missing value. */
 export const expected: Record<Kind, { rows: (number | null)[][]; answer: number[][] }> = JSON.parse(

@@ -9,14 +9,11 @@ import type { TableManifest } from '../../src/data/manifest.ts'
 import type { Dataset } from '../../src/learn/dataset.ts'
 import type { Fit } from '../../src/learn/train.ts'
 import type { Selected } from '../../src/prove/contest.ts'
-import type { Verdict } from '../../src/prove/verdict.ts'
 import { rankAgreement, register, type Subject } from '../../src/registry/register.ts'
 import { listVersions } from '../../src/registry/versions.ts'
 import { testContext } from '../data/home.ts'
 import { put } from '../temporary.ts'
-import { expected, modelFile } from './example.ts'
-
-const none = { valid: {}, test: {} }
+import { expected, modelFile, passed } from './example.ts'
 
 /** What the stages before have left in a home. */
 async function judged({ home }: Context) {
@@ -46,18 +43,7 @@ async function judged({ home }: Context) {
   const proven = { folder: join(home, 'fit'), artefacts: [{ name: 'model.onnx' }], iterations: 3 } as Fit
   const chosen = { selected: { kind: 'xgboost', params: {}, threshold: 0.5 } } as Selected
   const parity = { native_python: 0, native_node: 0, bound: 1e-6, rows: 2 }
-  const verdict = {
-    pass: true,
-    gates: [],
-    metrics: none,
-    backtest: {},
-    benchmark: {},
-    symbols: [],
-    proven,
-    parity,
-    test_looks: 1,
-  }
-  return { dataset, chosen, verdict: { ...verdict, engine: {}, explanation: [] } as Verdict }
+  return { dataset, chosen, verdict: passed(proven, parity) }
 }
 
 it('two runs of one name that end at once get a version each', async () => {

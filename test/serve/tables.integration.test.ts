@@ -13,7 +13,6 @@ import { preprocessSchema } from '../../src/learn/preprocess.ts'
 import { indices, size, splitSchema } from '../../src/learn/split.ts'
 import { type Fit, fitOnce, predictions, rowsOf, train } from '../../src/learn/train.ts'
 import type { Selected } from '../../src/prove/contest.ts'
-import type { Verdict } from '../../src/prove/verdict.ts'
 import { trustedKeys } from '../../src/registry/keys.ts'
 import { register } from '../../src/registry/register.ts'
 import { promote } from '../../src/registry/versions.ts'
@@ -23,6 +22,7 @@ import { startServer } from '../../src/serve/server.ts'
 import { testContext } from '../data/home.ts'
 import { openPool } from '../learn/pool.ts'
 import { flowers, tableVersion } from '../learn/tabular.ts'
+import { passed } from '../registry/example.ts'
 import { client } from './serving.ts'
 
 const { engine } = openPool()
@@ -56,24 +56,12 @@ async function ship(task: Task, kind: string, preprocess: object) {
   const rows = rowsOf(params, fold, [...fold.valid, ...dataset.split.test])
   const proven = await fitOnce(dataset, { recipe: { kind, params, seed: 3 }, rows, export: true }, context)
   const chosen = { selected: { id, kind, params, threshold: dataset.task === 'binary' ? 0.5 : null } } as Selected
-  const none = { valid: {}, test: {} }
   const parity = { native_python: 0, native_node: 0, bound: 1, rows: 0 }
-  const verdict = {
-    pass: true,
-    gates: [],
-    metrics: none,
-    backtest: {},
-    benchmark: {},
-    symbols: [],
-    proven,
-    parity,
-    test_looks: 1,
-  }
   const { id: run } = await startRun({ name: 'flowers', command: 'run', config: {}, folder: context.home }, context)
   const registered = await register(
     dataset,
     chosen,
-    { ...verdict, engine: {}, explanation: [] } as Verdict,
+    passed(proven, parity),
     {
       name: 'flowers',
       run,
