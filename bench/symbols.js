@@ -9,7 +9,7 @@ import { openThreads } from '../dist/features/parallel.js'
 const SYMBOLS = 20
 const BARS = 100_000
 const MINUTE = 60_000
-const ROUNDS = 7
+const ROUNDS = 11
 
 export async function measure() {
   const table = candles()

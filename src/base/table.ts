@@ -51,15 +51,15 @@ export function timesOf(table: Table): Float64Array | undefined {
 /** Whether two cells are the same: NaN is NaN, and -0 is 0, as in the digest. */
 export const isSame = (a: unknown, b: unknown): boolean => a === b || Object.is(a, b)
 
-/** Row numbers of each symbol, in row order; a table without `symbol` is one series named ''. */
-export function rowsBySymbol(table: Table): Map<string, Int32Array> {
-  const symbol = findColumn(table, 'symbol')
-  if (!symbol) return new Map([['', Int32Array.from({ length: table.rows }, (_, i) => i)]])
+/** Row numbers of each symbol, in row order, end to end in `into`; a table without `symbol` is one series named ''. */
+export function rowsBySymbol(table: Table, into: Int32Array = new Int32Array(table.rows)): Map<string, Int32Array> {
+  if (!findColumn(table, 'symbol')) return new Map([['', into.map((_, i) => i)]])
   const { names, codes, counts } = numbered(strings(table, 'symbol'))
-  const rows = counts.map(count => new Int32Array(count))
-  const filled = new Int32Array(names.length)
-  for (let i = 0; i < codes.length; i++) rows[codes[i]][filled[codes[i]]++] = i
-  return new Map(names.map((name, code) => [name, rows[code]]))
+  let end = 0
+  const ends = Int32Array.from(counts, count => (end += count))
+  const next = ends.map((end, code) => end - counts[code])
+  for (let i = 0; i < codes.length; i++) into[next[codes[i]]++] = i
+  return new Map(names.map((name, code) => [name, into.subarray(ends[code] - counts[code], ends[code])]))
 }
 
 /** Each name as a number, by first appearance. Names of a sorted table come round in one order, so the one after the last is tried first. */

@@ -1,114 +1,131 @@
 // Features over a table: per symbol, each after those it reads, from a snapshot or from the beginning.
 import { usageError } from '../base/errors.ts'
 import { nearest } from '../base/nearest.ts'
-import { findColumn, numbers, rowsBySymbol, type Table } from '../base/table.ts'
+import { findColumn, numbers, rowsBySymbol, sliceRows, strings, type Table } from '../base/table.ts'
 import { type Feature, split, total } from './feature.ts'
 
-/** All that a symbol's features remember at the end of a table: what a live server or an incremental build goes on from. */
-export interface Snapshot {
-  symbol: string
-  /** One per feature and part, in the order of evaluation. */
-  states: Float64Array[]
-}
+/** What the features remember of each symbol, in the order of evaluation: what a live server or an incremental build goes on from. */
+export type Snapshots = Map<string, Float64Array>
 
 export interface Computed {
   /** One per feature, in their order, as long as the table; NaN where undefined. */
   columns: Float64Array[]
   /** Of every symbol, those of `from` that have no row in the table too. */
-  snapshots: Map<string, Snapshot>
+  snapshots: Snapshots
 }
 
 /** Rows worked off at a time, by all features: what one writes is in the processor's cache when the next one reads it. */
 const BLOCK = 4096
+/** Rows of several symbols worked off at a time: what all of them write is in the cache when it is put in its place. */
+const STRETCH = 16384
 
 /** Computes features for every row. `from`, the snapshots at the row before the first, is left as it was. */
-export function computeFeatures(table: Table, features: Feature[], from?: Map<string, Snapshot>): Computed {
-  const columns = features.map(() => new Float64Array(table.rows))
-  const work = { ...readBy(table, features), rows: table.rows, out: columns }
-  const made = computeSymbols(work, [...seriesOf(table)], features, from)
-  return { columns, snapshots: new Map([...(from ?? []), ...made.map(one => [one.symbol, one] as const)]) }
+export function computeFeatures(table: Table, features: Feature[], from?: Snapshots): Computed {
+  const work = workOf(table, features)
+  const out = features.map(() => new Float64Array(table.rows))
+  const snapshots = new Map([...(from ?? [])].map(([symbol, state]) => [symbol, state.slice()]))
+  const alone = onlySymbol(table)
+  if (alone !== undefined) {
+    advance(work, { inputs: work.inputs, out }, stateOf(snapshots, alone, work))
+    return { columns: out, snapshots }
+  }
+  const room = roomFor(work, STRETCH)
+  for (let at = 0; at < table.rows; at += STRETCH) {
+    const { rows, series } = arrange(sliceRows(table, at, at + STRETCH), room)
+    for (const { symbol, from, to } of series) advance(work, within(room, from, to), stateOf(snapshots, symbol, work))
+    for (const [i, column] of out.entries()) place(room.out[i], rows, column.subarray(at))
+  }
+  return { columns: out, snapshots }
 }
 
-/** What the features of a table read and write, whoever computes them. */
+/** What the features of a table are, and what they read. */
 export interface Work {
-  rows: number
-  /** Names of all columns of the table. */
-  names: string[]
-  /** Those that are read. */
+  features: Feature[]
+  /** They and their parts, each after those it reads. */
+  order: Feature[]
   inputs: Map<string, Float64Array>
-  /** One for each feature, as long as the table. */
-  out: Float64Array[]
 }
 
-export function readBy(table: Table, features: Feature[]): Pick<Work, 'names' | 'inputs'> {
-  const names = table.columns.map(({ name }) => name)
-  const read = evaluationOrder(features, new Set(names)).flatMap(({ reads }) => reads)
+export function workOf(table: Table, features: Feature[]): Work {
+  const order = evaluationOrder(features, new Set(table.columns.map(({ name }) => name)))
+  const read = order.flatMap(({ reads }) => reads)
   return {
-    names,
+    features,
+    order,
     inputs: new Map(read.flatMap(name => (findColumn(table, name) ? [[name, numbers(table, name)]] : []))),
   }
 }
 
-/** Rows of a table that are worked off before the next ones, by all its symbols: what they write lies side by side. */
-const STRETCH = 8192
+/** Numbers of a state of a symbol. */
+export const stateSize = ({ order }: Pick<Work, 'order'>): number => total(order.map(({ size }) => size))
 
-/** The features of some symbols (rows null: of the only one, which has all). Gives what they remember of each. */
-export function computeSymbols(
-  work: Work,
-  series: [symbol: string, rows: Int32Array | null][],
-  features: Feature[],
-  from?: Map<string, Snapshot>,
-): Snapshot[] {
-  const order = evaluationOrder(features, new Set(work.names))
-  const symbols = series.map(([symbol, rows]) => ({
-    symbol,
-    rows,
-    at: 0,
-    states: from?.get(symbol)?.states.map(state => state.slice()) ?? order.map(f => new Float64Array(f.size)),
-  }))
-  for (const { rows, states } of symbols) if (!rows) advanceAll(order, states, ...passed(work, features), work.rows)
-  const scattered = symbols.flatMap(({ rows, ...rest }) => (rows ? [{ rows, ...rest }] : []))
-  const room = roomFor(work, scattered.length ? STRETCH : 0)
-  for (let end = STRETCH; scattered.length && end < work.rows + STRETCH; end += STRETCH)
-    for (const one of scattered) {
-      let to = one.at
-      while (to < one.rows.length && one.rows[to] < end) to++
-      if (to > one.at) computeStretch(work, room, one.rows.subarray(one.at, to), features, order, one.states)
-      one.at = to
-    }
-  return symbols.map(({ symbol, states }) => ({ symbol, states }))
+function stateOf(snapshots: Snapshots, symbol: string, work: Work): Float64Array {
+  const state = snapshots.get(symbol) ?? new Float64Array(stateSize(work))
+  snapshots.set(symbol, state)
+  return state
 }
 
-/** Columns that are read, by name, and written, by feature. */
-function passed({ inputs, out }: Pick<Work, 'inputs' | 'out'>, features: Feature[]) {
-  const read = new Map(features.map(({ name }, i) => [name, out[i]]))
-  for (const [name, values] of inputs) read.set(name, values)
-  return [read, new Map(features.map((feature, i) => [feature, out[i]]))] as const
+/** Columns that are read, by name, and written, by feature: those of a table, or of some rows that are put side by side. */
+export interface Room {
+  inputs: Map<string, Float64Array>
+  out: Float64Array[]
 }
 
-type Room = Pick<Work, 'inputs' | 'out'>
-
-/** Where the rows of one symbol lie side by side: the same memory for every stretch. */
-const roomFor = ({ inputs, out }: Room, rows: number): Room => ({
-  inputs: new Map([...inputs.keys()].map(name => [name, new Float64Array(rows)])),
-  out: out.map(() => new Float64Array(rows)),
+export const roomFor = (
+  { features, inputs }: Work,
+  rows: number,
+  numbers: (length: number) => Float64Array = length => new Float64Array(length),
+): Room => ({
+  inputs: new Map([...inputs.keys()].map(name => [name, numbers(rows)])),
+  out: features.map(() => numbers(rows)),
 })
 
-function computeStretch(
+/** Some rows of a room, as a room. */
+export const within = ({ inputs, out }: Room, from: number, to: number): Room => ({
+  inputs: new Map([...inputs].map(([name, values]) => [name, values.subarray(from, to)])),
+  out: out.map(values => values.subarray(from, to)),
+})
+
+/** Rows of a table, symbol by symbol, and which of them are those of each. */
+export interface Arranged {
+  rows: Int32Array
+  series: { symbol: string; from: number; to: number }[]
+}
+
+/** Puts what is read of the rows of several symbols side by side in a room, symbol by symbol; `rows` is as long as the table. */
+export function arrange(table: Table, { inputs }: Room, rows: Int32Array = new Int32Array(table.rows)): Arranged {
+  const series: Arranged['series'] = []
+  let end = 0
+  for (const [symbol, { length }] of rowsBySymbol(table, rows)) series.push({ symbol, from: end, to: (end += length) })
+  for (const [name, into] of inputs) gather(numbers(table, name), rows, into)
+  return { rows, series }
+}
+
+/** The features of the rows of one symbol. */
+export function advance(
+  { features, order }: Pick<Work, 'features' | 'order'>,
   { inputs, out }: Room,
-  room: Room,
-  rows: Int32Array,
-  features: Feature[],
-  order: Feature[],
-  states: Float64Array[],
-): void {
-  const own = {
-    inputs: new Map([...room.inputs].map(([name, values]) => [name, values.subarray(0, rows.length)])),
-    out: room.out.map(values => values.subarray(0, rows.length)),
-  }
-  for (const [name, values] of own.inputs) gather(inputs.get(name)!, rows, values)
-  advanceAll(order, states, ...passed(own, features), rows.length)
-  for (const [i, values] of own.out.entries()) scatter(values, rows, out[i])
+  state: Float64Array,
+) {
+  const columns = new Map(features.map(({ name }, i) => [name, out[i]]))
+  for (const [name, values] of inputs) columns.set(name, values)
+  const sizes = order.map(({ size }) => size)
+  advanceAll(
+    order,
+    split(state, sizes),
+    columns,
+    new Map(features.map((feature, i) => [feature, out[i]])),
+    out[0]?.length ?? 0,
+  )
+}
+
+function gather(values: Float64Array, rows: Int32Array, into: Float64Array): void {
+  for (let i = 0; i < rows.length; i++) into[i] = values[rows[i]]
+}
+
+/** Values of rows that lie side by side, back to where the rows are in the table. */
+export function place(values: Float64Array, rows: Int32Array, out: Float64Array): void {
+  for (let i = 0; i < rows.length; i++) out[rows[i]] = values[i]
 }
 
 /** A feature and its parts as one without parts. */
@@ -163,19 +180,13 @@ function advanceAll(
   }
 }
 
-/** Rows of each symbol; null for all rows in order, which need no copy. */
-export function seriesOf(table: Table): Map<string, Int32Array | null> {
-  if (!findColumn(table, 'symbol')) return new Map([['', null]])
-  const symbols = rowsBySymbol(table)
-  return symbols.size === 1 ? new Map([[[...symbols.keys()][0], null]]) : symbols
-}
-
-function gather(values: Float64Array, rows: Int32Array, into: Float64Array): void {
-  for (let i = 0; i < rows.length; i++) into[i] = values[rows[i]]
-}
-
-function scatter(values: Float64Array, rows: Int32Array, out: Float64Array): void {
-  for (let i = 0; i < rows.length; i++) out[rows[i]] = values[i]
+/** The symbol of all rows ('' without such a column), which need not be put side by side; undefined where there are several. */
+export function onlySymbol(table: Table): string | undefined {
+  if (!findColumn(table, 'symbol')) return ''
+  const symbols = strings(table, 'symbol')
+  const first = symbols[0] ?? ''
+  for (let i = 1; i < table.rows; i++) if ((symbols[i] ?? '') !== first) return undefined
+  return table.rows ? first : undefined
 }
 
 /**

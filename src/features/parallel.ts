@@ -1,11 +1,26 @@
-// Features of several symbols on several cores: each thread computes whole symbols, in memory that all of them share.
+// Features of several symbols on several cores, in memory that all threads share. Rows are put side by side symbol by symbol,
+// a stretch at a time; each thread computes some of the symbols; when all are done, each puts some of the columns back in order.
 import { once } from 'node:events'
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
-import type { Table } from '../base/table.ts'
+import { sliceRows, type Table } from '../base/table.ts'
 import { parseTimeframe } from '../base/time.ts'
 import { type FeatureSpec, makeFeatures } from './catalog.ts'
-import { type Computed, computeFeatures, readBy, type Snapshot, seriesOf } from './compute.ts'
+import {
+  type Arranged,
+  arrange,
+  type Computed,
+  computeFeatures,
+  onlySymbol,
+  type Room,
+  roomFor,
+  type Snapshots,
+  stateSize,
+  workOf,
+} from './compute.ts'
+
+/** Rows of a stretch: enough for a thread to be told of it, few enough to stay in the processor's cache. */
+const STRETCH = 131_072
 
 /** What a thread needs to make the features itself: functions cannot be sent to it. */
 export interface Recipe {
@@ -15,21 +30,27 @@ export interface Recipe {
   names: string[]
 }
 
-/** To a thread: the columns by name, the rows of its symbols (null: all), and what the features remember of each. */
-export interface Order {
+/** A table is begun: where rows will be put side by side, and the columns that its features are written to. */
+export interface Start {
   recipe: Recipe
-  rows: number
-  inputs: Map<string, Float64Array>
+  rooms: Room[]
   out: Float64Array[]
-  series: [symbol: string, rows: Int32Array | null][]
-  from: Map<string, Snapshot>
+}
+
+/** Some symbols of a room to compute, and some columns of the other one, which is computed, to put back where its `rows` are from `at` on. */
+export interface Step {
+  room: number
+  series: { from: number; to: number; state: Float64Array }[]
+  columns: number[]
+  rows: Int32Array | undefined
+  at: number
 }
 
 /** Threads that are warm: starting one costs as much as a million rows. */
 export interface Threads {
   size: number
   /** As computeFeatures, bit for bit. */
-  compute(table: Table, recipe: Recipe, from?: Map<string, Snapshot>): Promise<Computed>
+  compute(table: Table, recipe: Recipe, from?: Snapshots): Promise<Computed>
   close(): Promise<void>
 }
 
@@ -44,44 +65,69 @@ export function openThreads(size = availableParallelism()): Threads {
   }
 }
 
-async function computeOn(
-  workers: Worker[],
-  table: Table,
-  recipe: Recipe,
-  from: Map<string, Snapshot> = new Map(),
-): Promise<Computed> {
+async function computeOn(workers: Worker[], table: Table, recipe: Recipe, from?: Snapshots): Promise<Computed> {
   const features = makeFeatures(recipe.specs, parseTimeframe(recipe.timeframe), recipe.names)
-  const series = [...seriesOf(table)]
-  if (series.length < 2) return computeFeatures(table, features, from)
-  const inputs = new Map([...readBy(table, features).inputs].map(([name, values]) => [name, shared(values)]))
-  const out = features.map(() => new Float64Array(new SharedArrayBuffer(8 * table.rows)))
-  const shares = dealt(series, workers.length)
-  const snapshots = new Map(from)
-  const done = workers.map(async (worker, i) => {
-    if (!shares[i].length) return
-    worker.postMessage({ recipe, rows: table.rows, inputs, out, series: shares[i], from } satisfies Order)
-    const [made] = (await once(worker, 'message')) as [Snapshot[]]
-    for (const snapshot of made) snapshots.set(snapshot.symbol, snapshot)
-  })
-  await Promise.all(done)
+  if (onlySymbol(table) !== undefined) return computeFeatures(table, features, from)
+  const work = workOf(table, features)
+  const snapshots = new Map([...(from ?? [])].map(([symbol, state]) => [symbol, shared(state.length, state)]))
+  const stateOf = (symbol: string) => {
+    const state = snapshots.get(symbol) ?? shared(stateSize(work))
+    snapshots.set(symbol, state)
+    return state
+  }
+  const rooms = [0, 1].map(() => roomFor(work, Math.min(STRETCH, table.rows), shared))
+  const out = features.map(() => shared(table.rows))
+  await all(workers, () => ({ recipe, rooms, out }))
+  const arranged = (k: number): Arranged | undefined => {
+    const part = sliceRows(table, k * STRETCH, (k + 1) * STRETCH)
+    const rows = new Int32Array(new SharedArrayBuffer(4 * part.rows))
+    return part.rows ? arrange(part, rooms[k % 2], rows) : undefined
+  }
+  let computed: Arranged | undefined
+  let current = arranged(0)
+  for (let k = 0; current || computed; k++) {
+    const shares = dealt(current?.series ?? [], workers.length)
+    const working = all(workers, i => ({
+      room: k % 2,
+      series: shares[i].map(({ symbol, from, to }) => ({ from, to, state: stateOf(symbol) })),
+      columns: features.flatMap((_, j) => (j % workers.length === i ? j : [])),
+      rows: computed?.rows,
+      at: (k - 1) * STRETCH,
+    }))
+    const next = current && arranged(k + 1)
+    await working
+    computed = current
+    current = next
+  }
   return { columns: out, snapshots }
 }
 
-/** Neighbours to one hand, about as many rows to each: rows of two symbols that lie side by side are then seldom written by two threads. */
-function dealt<T extends [string, Int32Array | null]>(series: T[], hands: number): T[][] {
+/** Gives every thread its order, and waits until all of them are done. */
+async function all(workers: Worker[], order: (i: number) => Start | Step): Promise<void> {
+  await Promise.all(
+    workers.map((worker, i) => {
+      const done = once(worker, 'message')
+      worker.postMessage(order(i))
+      return done
+    }),
+  )
+}
+
+/** Neighbours to one hand, about as many rows to each. */
+function dealt<T extends { from: number; to: number }>(series: T[], hands: number): T[][] {
   const shares = Array.from({ length: hands }, (): T[] => [])
-  const total = series.reduce((sum, [, rows]) => sum + (rows?.length ?? 0), 0)
+  const total = series.reduce((sum, { from, to }) => sum + to - from, 0)
   let before = 0
   for (const one of series) {
-    const rows = one[1]?.length ?? 0
+    const rows = one.to - one.from
     shares[Math.min(hands - 1, Math.floor(((before + rows / 2) / total) * hands))].push(one)
     before += rows
   }
   return shares
 }
 
-function shared(values: Float64Array): Float64Array {
-  const copy = new Float64Array(new SharedArrayBuffer(values.byteLength))
-  copy.set(values)
-  return copy
+function shared(length: number, values?: Float64Array): Float64Array {
+  const made = new Float64Array(new SharedArrayBuffer(8 * length))
+  if (values) made.set(values)
+  return made
 }

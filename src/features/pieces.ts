@@ -2,12 +2,12 @@
 // cost what is added, and a late one what comes after it. Each goes on from the snapshot at the end of the piece before.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { type ArrowValues, own, readArrow, writeArrow } from '../base/arrow.ts'
+import { own, readArrow, writeArrow } from '../base/arrow.ts'
 import type { Context } from '../base/context.ts'
 import { joinNumbers, jsonDigest, sliceRows, type Table } from '../base/table.ts'
 import type { TableManifest } from '../data/manifest.ts'
 import type { FeatureSpec } from './catalog.ts'
-import { type Computed, computeFeatures, evaluationOrder, type Snapshot } from './compute.ts'
+import { type Computed, computeFeatures, type Snapshots } from './compute.ts'
 import type { Feature } from './feature.ts'
 import { openThreads } from './parallel.ts'
 
@@ -22,8 +22,6 @@ export interface PieceWork {
   features: Feature[]
 }
 
-type Snapshots = Map<string, Snapshot>
-
 /** A column for each feature, over all rows of a table version: with what is kept of earlier builds, and on all cores where that pays. */
 export async function computePieces(
   table: Table,
@@ -32,7 +30,6 @@ export async function computePieces(
 ): Promise<Float64Array[]> {
   const { partitions, timeframe } = manifest
   const names = table.columns.map(({ name }) => name)
-  const sizes = evaluationOrder(features, new Set(names)).map(({ size }) => size)
   const threaded = manifest.symbols.length > 1 && table.rows * features.length >= THREADS_FROM
   const threads = threaded ? openThreads() : undefined
   const recipe = { specs, timeframe: timeframe ?? '1d', names }
@@ -50,7 +47,7 @@ export async function computePieces(
       const files = filesOf(home, chain)
       const found = existsSync(files.columns) && existsSync(files.states)
       const made = found
-        ? await readPiece(files, features, sizes)
+        ? await readPiece(files, features)
         : await compute(sliceRows(table, at, at + partitions[i].rows), snapshots)
       if (!found) await writePiece(files, features, made)
       pieces.push(made.columns)
@@ -79,13 +76,7 @@ const filesOf = (home: string, digest: string): Files => {
 
 /** The states first: a piece is found when both are there. */
 async function writePiece(files: Files, features: Feature[], { columns, snapshots }: Computed): Promise<void> {
-  const states = [...snapshots].map(([symbol, { states }]) => ({
-    name: own(symbol),
-    values: joinNumbers(
-      states,
-      states.reduce((total, { length }) => total + length, 0),
-    ),
-  }))
+  const states = [...snapshots].map(([symbol, values]) => ({ name: own(symbol), values }))
   await writeArrow(files.states, states)
   await writeArrow(
     files.columns,
@@ -93,19 +84,8 @@ async function writePiece(files: Files, features: Feature[], { columns, snapshot
   )
 }
 
-async function readPiece(files: Files, features: Feature[], sizes: number[]): Promise<Computed> {
+async function readPiece(files: Files, features: Feature[]): Promise<Computed> {
   const [columns, states] = await Promise.all([readArrow(files.columns), readArrow(files.states)])
-  const snapshots = [...states].map(([name, values]): [string, Snapshot] => {
-    const symbol = name.slice(own('').length)
-    return [symbol, { symbol, states: cutAt(values, sizes) }]
-  })
+  const snapshots = [...states].map(([name, state]) => [name.slice(own('').length), state as Float64Array] as const)
   return { columns: features.map(({ name }) => columns.get(name) as Float64Array), snapshots: new Map(snapshots) }
-}
-
-function cutAt(values: ArrowValues, sizes: number[]): Float64Array[] {
-  let at = 0
-  return sizes.map(size => {
-    at += size
-    return (values as Float64Array).slice(at - size, at)
-  })
 }

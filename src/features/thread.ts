@@ -1,12 +1,25 @@
-// A thread of parallel.ts: computes the symbols it is given and answers with what their features remember.
+// A thread of parallel.ts: makes the features of a table, then works off what it is told of each stretch of rows.
 import { parentPort } from 'node:worker_threads'
 import { parseTimeframe } from '../base/time.ts'
 import { makeFeatures } from './catalog.ts'
-import { computeSymbols } from './compute.ts'
-import type { Order } from './parallel.ts'
+import { advance, evaluationOrder, place, within } from './compute.ts'
+import type { Start, Step } from './parallel.ts'
 
-parentPort!.on('message', ({ recipe, series, from, ...work }: Order) => {
-  const { specs, timeframe, names } = recipe
+let table: Start & ReturnType<typeof made>
+
+function made({ specs, timeframe, names }: Start['recipe']) {
   const features = makeFeatures(specs, parseTimeframe(timeframe), names)
-  parentPort!.postMessage(computeSymbols({ ...work, names }, series, features, from))
+  return { features, order: evaluationOrder(features, new Set(names)) }
+}
+
+parentPort!.on('message', (order: Start | Step) => {
+  if ('recipe' in order) table = { ...order, ...made(order.recipe) }
+  else work(order)
+  parentPort!.postMessage(null)
 })
+
+function work({ room, series, columns, rows, at }: Step): void {
+  const { rooms, out } = table
+  for (const { from, to, state } of series) advance(table, within(rooms[room], from, to), state)
+  if (rows) for (const i of columns) place(rooms[1 - room].out[i], rows, out[i].subarray(at))
+}

@@ -3,7 +3,7 @@ import { DuckDBInstance } from '@duckdb/node-api'
 import fc from 'fast-check'
 import type { Table } from '../../src/base/table.ts'
 import { DAY } from '../../src/base/time.ts'
-import { computeFeatures, type Snapshot } from '../../src/features/compute.ts'
+import { computeFeatures, type Snapshots } from '../../src/features/compute.ts'
 import type { Feature } from '../../src/features/feature.ts'
 
 export type Columns = Record<string, Float64Array>
@@ -83,7 +83,7 @@ export function computeInBlocks(feature: Feature, columns: Columns, cuts: number
   const { rows } = table(columns)
   const out = new Float64Array(rows)
   let from = 0
-  let saved: Map<string, Snapshot> | undefined
+  let saved: Snapshots | undefined
   for (const to of [...new Set([...cuts.filter(cut => cut < rows), rows])].sort((a, b) => a - b)) {
     const block = mapColumns(columns, x => x.slice(from, to))
     const computed = computeFeatures(table(block), [feature], saved)
