@@ -54,7 +54,7 @@ async function warmUp(context) {
   const loaded = configure(context.home, config(1500, 0))
   const { dataset } = await record('dataset', loaded, context, run => prepare(loaded.config, run, context))
   const [fold] = dataset.split.folds
-  const kinds = new Map(expandModels(loaded.config.models).map(candidate => [candidate.kind, candidate.params]))
+  const kinds = new Map(expandModels(loaded.config.models, loaded.config.task).map(candidate => [candidate.kind, candidate.params]))
   for (const [kind, params] of kinds) {
     const fit = (_, seed) =>
       fitOnce(dataset, { recipe: { kind, params, seed }, rows: rowsOf(params, fold), export: true }, context)
@@ -100,11 +100,11 @@ function watched(engine) {
 }
 
 /** That it was the grid that the claim is about, and none of it found in a cache. */
-function check({ features, models }, { rows, combinations, stages }) {
+function check({ features, models, task }, { rows, combinations, stages }) {
   const found = {
     features: expandFeatures(features).length,
     rows: rows.train + rows.valid + rows.test + rows.purged,
-    models: expandModels(models).length,
+    models: expandModels(models, task).length,
     combinations,
     cached: stages.filter(({ cached }) => cached).length,
   }
