@@ -108,7 +108,12 @@ export async function scanArrow(path: string): Promise<ArrowFile> {
     }))
     async function* batches(): AsyncGenerator<ArrowBatch> {
       try {
-        for await (const batch of reader) yield checked(arrow, batch, unreadable)
+        // One by one: going through them the library looks for a next batch without end where a message is none.
+        for (let i = 0; i < reader.numRecordBatches; i++) {
+          const batch = await reader.readRecordBatch(i)
+          if (!batch) throw new Error(`its batch ${i + 1} is none`)
+          yield checked(arrow, batch, unreadable)
+        }
       } catch (cause) {
         throw unreadable(cause)
       }

@@ -96,7 +96,10 @@ function checkField(field: Table, depth: number): void {
 }
 
 function checkBatch(batch: Table): void {
-  batch.vector(1, 16)
+  const rows = batch.long(0)
+  const [first = rows] = batch.lengths(1)
+  // The library fills up columns that are shorter than the batch claims to be.
+  if (first !== rows || rows < 0) throw new Error(`a batch of ${rows} rows has ${first} values`)
   batch.vector(2, 16)
   batch.vector(4, 8)
 }
@@ -109,6 +112,8 @@ interface Table {
   tables(slot: number): Table[]
   /** Of elements of so many bytes. */
   vector(slot: number, size: number): { at: number; length: number }
+  /** Of the columns of a batch, those within others included. */
+  lengths(slot: number): number[]
   blocks(slot: number): Block[]
 }
 
@@ -117,9 +122,12 @@ const rootOf = (bytes: Buffer): Table => tableAt(bytes, bytes.readUInt32LE(0))
 /** Buffer's readers throw where they would leave the bytes. */
 function tableAt(bytes: Buffer, at: number): Table {
   const slots = at - bytes.readInt32LE(at)
-  const known = bytes.readUInt16LE(slots)
+  const [known, size] = [bytes.readUInt16LE(slots), bytes.readUInt16LE(slots + 2)]
+  // apache-arrow reads both as signed, and would see a table without fields.
+  if (Math.max(known, size) > 0x7fff) throw new Error('a part of a message is longer than it can be')
   const place = (slot: number): number => {
     const offset = 4 + 2 * slot < known ? bytes.readUInt16LE(slots + 4 + 2 * slot) : 0
+    if (offset >= size && offset) throw new Error('a field lies outside its message')
     return offset && at + offset
   }
   const target = (place: number): number => place + bytes.readUInt32LE(place)
@@ -139,6 +147,10 @@ function tableAt(bytes: Buffer, at: number): Table {
       return Array.from({ length }, (_, i) => tableAt(bytes, target(at + 4 * i)))
     },
     vector,
+    lengths: slot => {
+      const { at, length } = vector(slot, 16)
+      return Array.from({ length }, (_, i) => Number(bytes.readBigInt64LE(at + 16 * i)))
+    },
     blocks: slot => {
       const { at, length } = vector(slot, 24)
       return Array.from({ length }, (_, i) => ({

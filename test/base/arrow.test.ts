@@ -1,7 +1,7 @@
-import { existsSync, readFileSync, truncateSync } from 'node:fs'
+import { existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { type ArrowColumn, readArrow, writeArrow } from '../../src/base/arrow.ts'
+import { type ArrowColumn, readArrow, scanArrow, writeArrow } from '../../src/base/arrow.ts'
 import { put, temporaryFolder } from '../temporary.ts'
 
 const COLUMNS: ArrowColumn[] = [
@@ -11,6 +11,14 @@ const COLUMNS: ArrowColumn[] = [
   { name: 'i32', values: Int32Array.of(-1, 0, 1, 2 ** 31 - 1) },
   { name: 'text', values: ['a', null, '', 'é€😀'] },
 ]
+
+async function rowsOf(path: string): Promise<number> {
+  const { batches, close } = await scanArrow(path)
+  let rows = 0
+  for await (const batch of batches) rows += batch.rows
+  await close()
+  return rows
+}
 
 describe('an Arrow file', () => {
   it('gives back every column, bit for bit', async () => {
@@ -57,6 +65,24 @@ describe('an Arrow file', () => {
       message: expect.stringContaining('two columns named a'),
     })
     expect(existsSync(path)).toBe(false)
+  })
+
+  it('with a wrong bit in its first message is refused, or has as many rows: the library may not read another file than was checked', async () => {
+    const path = join(temporaryFolder(), 'x.arrow')
+    await writeArrow(path, COLUMNS)
+    const whole = readFileSync(path)
+    const end = 16 + whole.readInt32LE(12)
+    for (let at = 8; at < end; at++)
+      for (const bit of [0x04, 0x80]) {
+        const bytes = Buffer.from(whole)
+        bytes[at] ^= bit
+        writeFileSync(path, bytes)
+        const rows = await rowsOf(path).catch(error => {
+          expect(error).toMatchObject({ code: expect.stringMatching(/^(CORRUPT_FILE|ARROW_CODEC)$/) })
+          return 4
+        })
+        expect([at, bit, rows]).toEqual([at, bit, 4])
+      }
   })
 
   it('that is damaged or missing is a data error', async () => {
