@@ -208,6 +208,14 @@ export function expandFeatures(entries: FeatureEntry[], columns: string[] = []):
   })
 }
 
+/** The columns that nobody named: the set of that name brought them. */
+export function broughtBySet(specs: FeatureSpec[], entries: FeatureEntry[]): string[] {
+  const named = new Set(expandFeatures(entries).map(({ kind, name }) => kind === 'column' && name))
+  return specs
+    .filter(({ kind, name }) => kind === 'column' && !named.has(name as string))
+    .map(({ name }) => String(name))
+}
+
 function fanOut(entry: FeatureEntry): FeatureSpec[] {
   let specs: FeatureSpec[] = [{ kind: entry.kind }]
   for (const [key, value] of Object.entries(entry)) {

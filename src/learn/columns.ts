@@ -1,5 +1,5 @@
 // The columns of a dataset: values as a table has them become the float32 numbers and codes that a model sees.
-import { dataError } from '../base/errors.ts'
+import { dataError, type SluiceError } from '../base/errors.ts'
 import { kolmogorovSmirnov } from '../base/statistics.ts'
 import { takeValues, type Values } from '../base/table.ts'
 import { encode, vocabulary } from './categories.ts'
@@ -46,8 +46,31 @@ export function missingColumns(before: string[], after: string[]): string[] {
     : []
 }
 
+/** What makes a column useless, and does no harm where nobody asked for it. */
+const USELESS = ['CONSTANT_FEATURE', 'TOO_MANY_WORDS']
+
+/** Columns as the engine takes them. Those of `optional` from which nothing can be learned are left out, each with a warning. */
+export function codeAll(
+  columns: { name: string; values: Values }[],
+  train: Uint32Array,
+  optional: string[],
+): { columns: Coded[]; warnings: string[] } {
+  const warnings: string[] = []
+  const coded = columns.flatMap(column => {
+    try {
+      return code(column, train)
+    } catch (error) {
+      if (!(optional.includes(column.name) && USELESS.includes((error as SluiceError).code))) throw error
+      warnings.push(`${column.name} left out: ${(error as SluiceError).message}`)
+      return []
+    }
+  })
+  if (!coded.length) throw dataError('NO_FEATURES', `nothing is left to learn from: ${warnings.join('; ')}`)
+  return { columns: coded, warnings }
+}
+
 /** Numbers as float32, words as codes by the vocabulary of the training rows. */
-export function code({ name, values }: { name: string; values: Values }, train: Uint32Array): Coded {
+function code({ name, values }: { name: string; values: Values }, train: Uint32Array): Coded {
   if (values instanceof Float64Array) return { name, values: toFloat32(name, values) }
   const words = vocabulary(name, values, train)
   return { name, values: encode(words, values), words }

@@ -8,7 +8,7 @@ import { writeTable } from '../data/files.ts'
 import { type FeatureRows, type Features, readFeatures } from '../features/build.ts'
 import type { Task } from '../features/labels.ts'
 import { vocabularyOf } from './categories.ts'
-import { alike, type Coded, chooseColumns, code, isMissing, missingColumns } from './columns.ts'
+import { alike, type Coded, chooseColumns, codeAll, isMissing, missingColumns } from './columns.ts'
 import { type Prepare, type PreprocessConfig, prepareOf } from './preprocess.ts'
 import { shuffledSplit } from './shuffle.ts'
 import { indices, type Range, type Split, type SplitConfig, size, split } from './split.ts'
@@ -61,10 +61,12 @@ export interface DatasetConfig {
   seed: number
   /** Only its rows. */
   symbol?: string
+  /** Features that are left out where nothing can be learned from them. */
+  optional?: string[]
 }
 
 /** What a dataset is found by. */
-export const datasetInputs = (built: Features, { task, split, preprocess, seed, symbol }: DatasetConfig) => ({
+export const datasetInputs = (built: Features, { task, split, preprocess, seed, symbol, optional }: DatasetConfig) => ({
   version: VERSION,
   features: built.digest,
   label: built.label,
@@ -73,6 +75,7 @@ export const datasetInputs = (built: Features, { task, split, preprocess, seed, 
   preprocess,
   ...(built.timed ? {} : { seed }),
   ...(symbol !== undefined && { symbol }),
+  ...(optional?.length && { optional }),
 })
 
 /**
@@ -81,7 +84,7 @@ export const datasetInputs = (built: Features, { task, split, preprocess, seed, 
  * (usage) those of prepareOf.
  */
 export async function freeze(built: Features, config: DatasetConfig, context: Context): Promise<Dataset> {
-  const { preprocess, task } = config
+  const { preprocess, task, optional = [] } = config
   const source = await readFeatures(built)
   const { rows, dropped } = labelledRows(built, source, config)
   const aim = target(takeValues(source.label, rows), task, built.words)
@@ -90,9 +93,8 @@ export async function freeze(built: Features, config: DatasetConfig, context: Co
   const { order, split } = partition({ ...times, ...aim }, built, config)
   const placed = order ? Int32Array.from(order, i => rows[i]) : rows
   const learned = indices(split.train)
-  const columns = chooseColumns(built.features, source.features, placed, split, preprocess).map(one =>
-    code(one, learned),
-  )
+  const chosen = chooseColumns(built.features, source.features, placed, split, preprocess)
+  const { columns, warnings: useless } = codeAll(chosen, learned, optional)
   const features = columns.map(({ name }) => name)
   const categories = Object.fromEntries(columns.flatMap(({ name, words }) => (words ? [[name, words]] : [])))
   const prepare = prepareOf(preprocess, features, categories)
@@ -124,7 +126,11 @@ export async function freeze(built: Features, config: DatasetConfig, context: Co
     split,
     warnings: [
       ...dropped,
-      ...missingColumns(built.features, features),
+      ...missingColumns(
+        built.features,
+        chosen.map(({ name }) => name),
+      ),
+      ...useless,
       ...split.warnings,
       ...(timed ? alike(columns, split) : []),
     ],

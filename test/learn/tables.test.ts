@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { numbers, strings, type Table } from '../../src/base/table.ts'
 import { readColumns } from '../../src/data/files.ts'
 import { build, featureTable } from '../../src/features/build.ts'
+import { broughtBySet, type FeatureEntry, tableFeatures } from '../../src/features/catalog.ts'
 import type { Task } from '../../src/features/labels.ts'
 import { freeze, partSizes, readDataset, writeParts } from '../../src/learn/dataset.ts'
 import { preprocessSchema } from '../../src/learn/preprocess.ts'
@@ -33,6 +34,7 @@ async function frozen({ task = 'multiclass', table = flowers(ROWS, task), seed =
     seed,
     split: splitSchema.parse({ kind: given.kind ?? 'stratified' }),
     preprocess: preprocessSchema.parse(given.preprocess ?? {}),
+    optional: broughtBySet(built.specs, (given.features as FeatureEntry[]) ?? tableFeatures),
   }
   const dataset = await freeze(built, config, context)
   return { context, built, table, dataset, rows: await readDataset(dataset) }
@@ -113,6 +115,25 @@ describe('a table without a time', () => {
     const columns = await frozen({ preprocess: { missing: 'drop_columns' } })
     expect(columns.dataset).toMatchObject({ rows: ROWS, features: ['height'], nullable: [], categories: {} })
     expect(columns.dataset.warnings).toEqual([expect.stringMatching(/^width, colour left out/)])
+  })
+
+  it('columns that nobody named are left out where nothing can be learned from them, others refused', async () => {
+    const flat = withColumn(flowers(ROWS, 'binary'), 'flat', new Float64Array(ROWS).fill(5))
+    const table = withColumn(
+      flat,
+      'name',
+      Array.from({ length: ROWS }, (_, row) => `n${row}`),
+    )
+    const { dataset } = await frozen({ task: 'binary', table })
+    expect(dataset.features).toEqual(['height', 'width', 'colour'])
+    expect(dataset.warnings).toEqual([
+      'flat left out: feature flat is 5 in every row: nothing can be learned from it',
+      expect.stringMatching(/^name left out: the category name has 280 words in 280 training rows/),
+    ])
+    const features = ['height', 'flat'].map(name => ({ kind: 'column', name }))
+    await expect(frozen({ task: 'binary', table, features })).rejects.toMatchObject({ code: 'CONSTANT_FEATURE' })
+    const idle = { ...table, columns: table.columns.filter(({ name }) => ['flat', 'name', 'label'].includes(name)) }
+    await expect(frozen({ task: 'binary', table: idle })).rejects.toMatchObject({ code: 'NO_FEATURES' })
   })
 
   it('what the schema lets be missing may be, though no row lacks it, unless such rows are dropped', async () => {
