@@ -48,8 +48,8 @@ function uniqueInGroups(
   let size = 0
   for (let i = 0, end = 0; i < sorted.length; i = end) {
     for (end = i + 1; end < sorted.length && compare(sorted[i], sorted[end]) === 0; ) end++
-    const group = sorted.subarray(i, end)
-    if (further && group.length > 1) for (const row of uniqueByKey(rows, group, dropped)) kept[size++] = row
+    if (further && end - i > 1)
+      for (const row of uniqueByKey(rows, sorted.subarray(i, end), dropped)) kept[size++] = row
     else {
       kept[size++] = sorted[end - 1]
       for (let k = i; k < end - 1; k++) drop(rows, sorted[k], sorted[end - 1], dropped)

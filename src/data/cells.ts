@@ -1,4 +1,5 @@
 // One cell of a source, text or typed, into its column of the rows: the same for every format.
+import type { LayoutColumn } from './layout.ts'
 import { isNull, type NumberFormat, numberFault, numberReader } from './number.ts'
 import { type Rows, refuse } from './rows.ts'
 import { type DateOrder, KIND, type TimeCell, timeReader } from './timestamp.ts'
@@ -7,10 +8,14 @@ export interface CellFormat extends NumberFormat {
   dates?: DateOrder
 }
 
+/** UTF-8 text, without quotes. */
+export type TextReader = (rows: Rows, row: number, i: number, bytes: Buffer, from: number, to: number) => void
+
 /** Each puts a cell into column `i` of a row of its own, and refuses the row where it cannot be. */
 export interface CellReader {
-  /** UTF-8 text, without quotes. */
-  text(rows: Rows, row: number, i: number, bytes: Buffer, from: number, to: number): void
+  text: TextReader
+  /** The same for the cells of one column, whose type is then not asked for at each of them. */
+  textOf(column: LayoutColumn): TextReader
   /** What a typed format or JSON has: null, number, bigint, boolean, string or Date. */
   value(rows: Rows, row: number, i: number, value: unknown): void
   /** Ms as `kind` says. */
@@ -43,13 +48,16 @@ export function cellReader(format: CellFormat): CellReader {
     if (!rows.layout.columns[i].nullable) refuse(rows, row, 'NULL_VALUE', i)
   }
 
-  function number(rows: Rows, row: number, i: number, value: number, text: () => string): void {
-    put(rows, row, i, value)
-    if (Number.isFinite(value)) return
-    const said = text()
+  function notFinite(rows: Rows, row: number, i: number, value: number, said: string): void {
     const fault = numberFault(value, said)
     if (fault === 'NULL_VALUE') missing(rows, row, i)
     else refuse(rows, row, fault, i, said)
+  }
+
+  function numberText(rows: Rows, row: number, i: number, bytes: Buffer, from: number, to: number): void {
+    const value = readNumber(bytes, from, to)
+    put(rows, row, i, value)
+    if (!Number.isFinite(value)) notFinite(rows, row, i, value, bytes.toString('utf8', from, to))
   }
 
   function truth(rows: Rows, row: number, i: number, text: string): void {
@@ -87,13 +95,17 @@ export function cellReader(format: CellFormat): CellReader {
     else refuse(rows, row, 'TIMESTAMP_INVALID', i, said)
   }
 
-  function text(rows: Rows, row: number, i: number, bytes: Buffer, from: number, to: number): void {
-    const { type, rule } = rows.layout.columns[i]
-    if (type === 'time') timeText(rows, row, i, bytes, from, to)
-    else if (type === 'string') words(rows, row, i, bytes.toString('utf8', from, to))
-    else if (rule?.type === 'boolean') truth(rows, row, i, bytes.toString('utf8', from, to))
-    else number(rows, row, i, readNumber(bytes, from, to), () => bytes.toString('utf8', from, to))
+  const wordsText: TextReader = (rows, row, i, bytes, from, to) => words(rows, row, i, bytes.toString('utf8', from, to))
+  const truthText: TextReader = (rows, row, i, bytes, from, to) => truth(rows, row, i, bytes.toString('utf8', from, to))
+
+  function textOf({ type, rule }: LayoutColumn): TextReader {
+    if (type === 'time') return timeText
+    if (type === 'string') return wordsText
+    return rule?.type === 'boolean' ? truthText : numberText
   }
+
+  const text: TextReader = (rows, row, i, bytes, from, to) =>
+    textOf(rows.layout.columns[i])(rows, row, i, bytes, from, to)
 
   function value(rows: Rows, row: number, i: number, given: unknown): void {
     const { type, rule } = rows.layout.columns[i]
@@ -107,7 +119,10 @@ export function cellReader(format: CellFormat): CellReader {
     else if (rule?.type === 'boolean') truth(rows, row, i, String(given))
     else if (typeof given === 'boolean') refuse(rows, row, 'TYPE_MISMATCH', i, String(given))
     else if (type === 'time') time(rows, row, i, Number(given), KIND.epoch)
-    else number(rows, row, i, Number(given), () => String(given))
+    else {
+      put(rows, row, i, Number(given))
+      if (!Number.isFinite(Number(given))) notFinite(rows, row, i, Number(given), String(given))
+    }
   }
 
   function absent(rows: Rows, row: number, i: number): void {
@@ -118,7 +133,7 @@ export function cellReader(format: CellFormat): CellReader {
     else missing(rows, row, i)
   }
 
-  return { text, value, time, absent }
+  return { text, textOf, value, time, absent }
 }
 
 /** Of a column with more words than this, each row has its own. */

@@ -111,7 +111,10 @@ function recordScanner(format: CsvFormat, visit: (record: CsvRecord) => void) {
           i = end + 1
         }
       }
-      while (i < size && (bytes[i] > highest || !stop[bytes[i]])) i++
+      for (; i < size; i++) {
+        const byte = bytes[i]
+        if (byte <= highest && stop[byte]) break
+      }
       starts[fields] = start
       ends[fields] = end < 0 || broken ? i : end
       fields++

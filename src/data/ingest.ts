@@ -1,7 +1,7 @@
 // INGEST: a source's rows, held to the schema, as the next version of a table. Nothing is filled, swapped or guessed.
 import { rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { fileDigests, temporaryName } from '../base/blobs.ts'
+import { fileSha256, temporaryName } from '../base/blobs.ts'
 import type { Context } from '../base/context.ts'
 import { dataError, type SluiceError, usageError } from '../base/errors.ts'
 import type { Table } from '../base/table.ts'
@@ -59,7 +59,7 @@ export async function ingestInputs(config: DataConfig): Promise<object> {
   const { source, adjust } = config
   const paths = source.kind === 'file' ? (source.paths ?? [source.path!]) : []
   const factors = adjust.factors === undefined ? [] : factorPaths(adjust.factors)
-  const files = await Promise.all([...paths, ...factors].map(async path => (await fileDigests(path)).sha256))
+  const files = await Promise.all([...paths, ...factors].map(fileSha256))
   return { version: VERSION, config, files }
 }
 

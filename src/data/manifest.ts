@@ -1,7 +1,7 @@
 // What is written of a version of a table, and that it still is what was written.
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { fileDigests, resolveInside, sha256 } from '../base/blobs.ts'
+import { fileSha256, resolveInside, sha256 } from '../base/blobs.ts'
 import type { Row } from '../base/database.ts'
 import { dataError, messageOf } from '../base/errors.ts'
 import type { ColumnType } from '../base/table.ts'
@@ -102,7 +102,7 @@ export function readManifest(row: Row<'table_versions'>, home: string): TableMan
 /** Errors: PARTITION_MISSING, PARTITION_CORRUPT. */
 export async function checkPartition(path: string, { sha256 }: Partition): Promise<void> {
   checkThere(path)
-  if ((await fileDigests(path)).sha256 !== sha256)
+  if ((await fileSha256(path)) !== sha256)
     throw dataError('PARTITION_CORRUPT', `the partition ${path} is not the one that was written`, {
       next: repairOf(path),
     })

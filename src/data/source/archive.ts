@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { crc32, inflateRawSync } from 'node:zlib'
-import { fileDigests } from '../../base/blobs.ts'
+import { fileSha256 } from '../../base/blobs.ts'
 import { dataError, fileUnreadable, messageOf } from '../../base/errors.ts'
 import type { DataSchema } from '../columns.ts'
 import { BLOCK_ROWS, emptyRows, type Place, type Rows, type Source, type SourceContext, sourceFiles } from '../rows.ts'
@@ -37,7 +37,7 @@ export function readArchive(config: BinanceSource, schema: DataSchema, context: 
     let rows = emptyRows(writer.layout)
     for (const [file, { path, symbol }] of files.entries()) {
       context.signal.throwIfAborted()
-      if (context.known?.size && context.known.has((await fileDigests(path)).sha256)) continue
+      if (context.known?.size && context.known.has(await fileSha256(path))) continue
       readInto(rows, csvOf(path), symbol, file)
       if (rows.count < BLOCK_ROWS) continue
       settler.settle(rows)

@@ -71,12 +71,12 @@ function headerOf(record: CsvRecord, { delimiter }: CsvFormat, path: string): st
 /** A function that appends a record to rows: cells into columns, and a fault where they cannot be. */
 function rowReader({ layout, places, parts }: Placed, cells: CellReader, file: number) {
   const last = Math.max(...places, ...parts)
-  const columns = layout.columns.length
+  const readers = layout.columns.map(cells.textOf)
   const joined = parts.length ? layout.columns.findIndex(({ name }) => name === 'time') : -1
 
   function readCells(rows: Rows, record: CsvRecord, row: number): void {
     const { bytes, starts, ends } = record
-    for (let i = 0; i < columns; i++) {
+    for (let i = 0; i < readers.length; i++) {
       const place = places[i]
       if (place < 0) cells.absent(rows, row, i)
       else if (i === joined) {
@@ -85,7 +85,7 @@ function rowReader({ layout, places, parts }: Placed, cells: CellReader, file: n
       } else if (layout.columns[i].type === 'string' && record.quoted) {
         const unquoted = Buffer.from(fieldText(record, place))
         cells.text(rows, row, i, unquoted, 0, unquoted.length)
-      } else cells.text(rows, row, i, bytes, starts[place], ends[place])
+      } else readers[i](rows, row, i, bytes, starts[place], ends[place])
     }
   }
 
