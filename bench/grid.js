@@ -54,7 +54,9 @@ async function warmUp(context) {
   const loaded = configure(context.home, config(1500, 0))
   const { dataset } = await record('dataset', loaded, context, run => prepare(loaded.config, run, context))
   const [fold] = dataset.split.folds
-  const kinds = new Map(expandModels(loaded.config.models, loaded.config.task).map(candidate => [candidate.kind, candidate.params]))
+  const kinds = new Map(
+    expandModels(loaded.config.models, loaded.config.task).map(candidate => [candidate.kind, candidate.params]),
+  )
   for (const [kind, params] of kinds) {
     const fit = (_, seed) =>
       fitOnce(dataset, { recipe: { kind, params, seed }, rows: rowsOf(params, fold), export: true }, context)

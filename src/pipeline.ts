@@ -7,8 +7,10 @@ import { failRun, finishRun, type Run, startRun, step } from './base/runs.ts'
 import type { Config, LoadedConfig } from './config.ts'
 import { type IngestResult, ingest, ingestInputs, isRepeatable } from './data/ingest.ts'
 import { tableFolder } from './data/manifest.ts'
+import { readingOf } from './data/schema.ts'
 import { verifyTable } from './data/tables.ts'
 import { build, buildInputs, type Features, planFeatures } from './features/build.ts'
+import { broughtBySet } from './features/catalog.ts'
 import { pinTables } from './features/join.ts'
 import { type Dataset, datasetInputs, freeze, partSizes } from './learn/dataset.ts'
 import { expandModels } from './learn/models.ts'
@@ -123,7 +125,8 @@ export async function buildStage(
 
 function datasetStage(features: Features, config: Config, run: Run, context: Context): Promise<Dataset> {
   const { task, split, preprocess, seed, symbol } = config
-  const wanted = { task, split, preprocess, seed, symbol }
+  const optional = broughtBySet(features.specs, config.features)
+  const wanted = { task, split, preprocess, seed, symbol, optional }
   const inputs = datasetInputs(features, wanted)
   return step(
     run,
@@ -191,7 +194,8 @@ async function registerStage(
   run: Run,
   context: Context,
 ): Promise<Registered> {
-  const { name, seed, refit, backtest, label } = config
+  const { name, seed, refit, backtest, label, data } = config
+  const reading = readingOf(data.source)
   const manifest = await verifyTable(table.table, table.version, context)
   const subject = {
     name,
@@ -202,6 +206,7 @@ async function registerStage(
     features: specs,
     label,
     table: manifest,
+    reading,
     git: run.git,
   }
   const inputs = {
@@ -214,6 +219,7 @@ async function registerStage(
     name,
     seed,
     refit,
+    ...(reading && { reading }),
   }
   const work = () => register(dataset, selected, verdict, subject, context)
   return step(run, 'register', inputs, work, context, version => isRegistered(version, context.home))

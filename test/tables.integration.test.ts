@@ -1,4 +1,5 @@
 // The whole story of a table, of every task, by the real engine: from a file with words and missing values to a champion.
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, expect, it, onTestFinished } from 'vitest'
 import { type Column, numbers, strings } from '../src/base/table.ts'
@@ -87,6 +88,27 @@ it('a file is read for its answers as it was read for the table: 01 is no 1, and
 })
 
 const text = (name: string, values: string[]): Column => ({ name, type: 'string', values })
+
+it('a file is scored as the source was read, and one of our own as we write', async () => {
+  const { context, folder, tell } = await given('binary')
+  const plain = join(folder, 'flowers.csv')
+  const european = readFileSync(plain, 'utf8').replaceAll(',', ';').replaceAll('.', ',').replace('height', 'Höhe')
+  const local = put(folder, 'blumen.csv', european)
+  const source = '{ kind: file, path: blumen.csv, delimiter: ";", decimal: ",", columns: { height: Höhe } }'
+  await tell(`data.source=${source}`)
+  const answers = async (input: string) => {
+    const out = join(folder, 'scored.csv')
+    await predictFile('flowers', input, out, [], context)
+    return numbers(await readColumns(out), 'probability')
+  }
+  const asTrained = await answers(local)
+  expect(asTrained.every(Number.isFinite)).toBe(true)
+  expect(await answers(plain)).toEqual(asTrained)
+  const odd = put(folder, 'odd.csv', european.replace('Höhe', 'Größe'))
+  await expect(answers(odd)).rejects.toMatchObject({ code: 'MISSING_COLUMN', message: expect.stringContaining('Höhe') })
+  const wrong = put(folder, 'wrong.csv', european.replace(/,/, '.'))
+  await expect(answers(wrong)).rejects.toMatchObject({ code: 'BAD_ROW' })
+})
 
 it('a table says at its door what cannot be learned from it', async () => {
   const { tell } = await given('multiclass')

@@ -12,10 +12,12 @@ import { formatOf } from './format.ts'
 import { readWhole } from './gather.ts'
 import type { AsIs, ReadType } from './layout.ts'
 import { writeParquet } from './parquet.ts'
-import { type ColumnNames, fileSource } from './schema.ts'
+import { type FileReading, fileSource } from './schema.ts'
 import { readFileSource } from './source/file.ts'
 
 interface ReadOptions {
+  /** How the file is written; default: with commas and points, under our names or common ones. */
+  reading?: FileReading
   signal?: AbortSignal
   now?: () => number
 }
@@ -24,25 +26,21 @@ interface ReadOptions {
  * Candles of a file that a command takes directly, by the contract of `ingest` but without a quarantine: a bad row is an error.
  * Errors: BAD_ROW, EMPTY_INPUT and those of the file source.
  */
-export const readCandles = (
-  path: string,
-  { columns = {}, keep = [], ...options }: { columns?: ColumnNames; keep?: string[] } & ReadOptions = {},
-): Promise<Table> => readFile(path, { columns, keep }, 'candles', options)
+export const readCandles = (path: string, options: ReadOptions = {}): Promise<Table> =>
+  readFile(path, 'candles', options)
 
 /** A table from any file: a column is what `types` says, else `number` or `time` if all its values are, else `string`; an empty value is missing. */
 export const readColumns = (
   path: string,
-  signal?: AbortSignal,
-  types: ReadonlyMap<string, ReadType> = new Map(),
-): Promise<Table> => readFile(path, {}, { types }, { signal, now: () => Number.POSITIVE_INFINITY }) // times of any year
+  { types = new Map(), ...options }: { types?: ReadonlyMap<string, ReadType> } & Omit<ReadOptions, 'now'> = {},
+): Promise<Table> => readFile(path, { types }, { ...options, now: () => Number.POSITIVE_INFINITY }) // times of any year
 
 function readFile(
   path: string,
-  given: object,
   schema: DataSchema | AsIs,
-  { signal = new AbortController().signal, now = Date.now }: ReadOptions,
+  { reading = {}, signal = new AbortController().signal, now = Date.now }: ReadOptions,
 ): Promise<Table> {
-  const config = fileSource.parse({ kind: 'file', path, ...given })
+  const config = fileSource.parse({ kind: 'file', path, ...reading })
   // Nothing is put on disk on the way.
   return readWhole(readFileSource(config, schema, { signal, now }), { scratch: '', signal })
 }

@@ -1,4 +1,5 @@
 // The `data` section of the config, and the words of the candle contract. Light: nothing here opens a file.
+import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
 import { isName, NAME_RULE } from '../base/name.ts'
 import { isTimeframe } from '../base/time.ts'
@@ -233,6 +234,17 @@ const feargreedSource = z.strictObject({
 const { kind: _kind, path: _path, paths: _paths, format: _format, ...reading } = fileSource.shape
 /** The keys that say how the content of a file, or of an answer, is read. */
 export const READING_KEYS = Object.keys(reading) as (keyof typeof reading)[]
+export const readingSchema = z.object(reading).partial()
+export type FileReading = z.input<typeof readingSchema>
+
+/** What of a source is no default of how files are read; undefined where that is nothing. Which columns are kept is a question of its own. */
+export function readingOf(source: object): FileReading | undefined {
+  const plain = fileSource.parse({ kind: 'file', path: '-' })
+  const said = READING_KEYS.filter(
+    key => key !== 'keep' && key in source && !isDeepStrictEqual((source as FileReading)[key], plain[key]),
+  )
+  return said.length ? Object.fromEntries(said.map(key => [key, (source as FileReading)[key]])) : undefined
+}
 
 const paging = z.discriminatedUnion('kind', [
   z.strictObject({

@@ -7,6 +7,7 @@ import { z } from 'zod'
 import { checkName, fileDigests, resolveInside, sha256, writeFolder } from '../base/blobs.ts'
 import { dataError, messageOf, usageError } from '../base/errors.ts'
 import { checkOnnx } from '../base/onnx.ts'
+import { readingSchema } from '../data/schema.ts'
 import type { SigningKey, TrustedKeys } from './keys.ts'
 
 const MANIFEST = 'manifest.json'
@@ -65,6 +66,8 @@ const manifestSchema = z
       columns: z
         .array(z.object({ name: z.string(), type: z.enum(['number', 'boolean', 'string', 'time']) }))
         .default([]),
+      /** How the files were written that it learned from, where a config said so: what is scored is read in the same way. */
+      reading: readingSchema.optional(),
     }),
     /** The fit that stood before the gates, and the one in model.onnx. */
     proven: z.object(fit),

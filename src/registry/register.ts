@@ -7,6 +7,7 @@ import { SluiceError } from '../base/errors.ts'
 import type { GitState } from '../base/runs.ts'
 import { spearman } from '../base/statistics.ts'
 import type { TableManifest } from '../data/manifest.ts'
+import { type FileReading, readingSchema } from '../data/schema.ts'
 import { featuresOn } from '../features/build.ts'
 import type { FeatureSpec } from '../features/catalog.ts'
 import { vocabularyOf } from '../learn/categories.ts'
@@ -43,6 +44,8 @@ export interface Subject {
   features: FeatureSpec[]
   label: object
   table: TableManifest
+  /** How its files were written. */
+  reading?: FileReading
   git: GitState
 }
 
@@ -153,7 +156,7 @@ async function describe(
   { selected }: Selected,
   verdict: Verdict,
   { shipped, parity, refit, gates }: Shipment,
-  { name, run, seed, mode, features, label, table, git }: Subject,
+  { name, run, seed, mode, features, label, table, reading, git }: Subject,
   context: Context,
 ): Promise<Content> {
   const { train } = dataset.split
@@ -189,6 +192,7 @@ async function describe(
       from: table.from,
       to: table.to,
       columns: columnsRead(table, features),
+      ...(reading && { reading: readingSchema.parse(reading) }),
     },
     proven: { ...learned, model: modelDigest(verdict.proven) },
     shipped: { ...(refit === 'all' ? everything : learned), refit, model: modelDigest(shipped) },

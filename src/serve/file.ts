@@ -4,7 +4,7 @@ import { dataError } from '../base/errors.ts'
 import { loadModel } from '../base/onnx.ts'
 import { type Column, findColumn, strings, type Table, takeValues, type Values } from '../base/table.ts'
 import { readCandles, readColumns, writeTable } from '../data/files.ts'
-import { isCandleColumn } from '../data/schema.ts'
+import { type FileReading, isCandleColumn } from '../data/schema.ts'
 import { computeValues, featuresOn, wordsOf } from '../features/build.ts'
 import type { FeatureSpec } from '../features/catalog.ts'
 import { withJoined } from '../features/join.ts'
@@ -27,16 +27,10 @@ export async function predictFile(
     await resolveVersion(context.database, model),
     trustedKeys(context.home, trusted),
   )
-  const { features } = bundle.manifest.input
-  const { columns } = bundle.manifest.data
-  // As they were read when the model learned: 01 may be a word.
-  const types = new Map(columns.map(({ name, type }) => [name, type]))
-  const table = await readColumns(input, context.signal, types)
-  const missing = features.map(({ name }) => name).filter(name => !findColumn(table, name))
-  const scored = missing.length ? await withFeatures(bundle, input, table, missing, context) : table
-  const values = features.map(feature => valuesOf(scored, feature))
+  const { scored, whole } = await readInput(bundle, input, context)
+  const values = bundle.manifest.input.features.map(feature => valuesOf(scored, feature))
   // While a feature warms up there is no answer, as there was no training row. A row that is given whole is judged by itself.
-  const warming = missing.length && bundle.manifest.label.horizon !== undefined
+  const warming = !whole && bundle.manifest.label.horizon !== undefined
   const rows = warming
     ? warm(values, symbolsOf(scored), scored.rows)
     : Int32Array.from({ length: scored.rows }, (_, i) => i)
@@ -51,6 +45,48 @@ export async function predictFile(
   }
 }
 
+interface Input {
+  /** With a column for each feature. */
+  scored: Table
+  /** Whether the file has them itself. */
+  whole: boolean
+}
+
+/** Where a header is not that of the source. */
+const ANOTHER_HEADER = ['DELIMITER', 'MISSING_COLUMN', 'UNKNOWN_COLUMN']
+
+/** A file is written as those were that the model learned from; what we write ourselves, such as the features of every bar, is plain. */
+async function readInput(bundle: Bundle, input: string, context: Context): Promise<Input> {
+  const { reading } = bundle.manifest.data
+  const read = (as: FileReading) => readAs(as, bundle, input, context)
+  if (!reading) return read({})
+  return read(reading).catch(error => {
+    if (!ANOTHER_HEADER.includes(error.code)) throw error
+    return read({}).catch(() => {
+      throw error
+    })
+  })
+}
+
+async function readAs(reading: FileReading, bundle: Bundle, input: string, context: Context): Promise<Input> {
+  const { features } = bundle.manifest.input
+  const { columns } = bundle.manifest.data
+  // As they were read when the model learned: 01 may be a word.
+  const types = new Map(columns.map(({ name, type }) => [name, type]))
+  const table = await readColumns(input, { types, reading, signal: context.signal })
+  const missing = features.map(({ name }) => name).filter(name => !findColumn(table, name))
+  if (!missing.length) return { scored: table, whole: true }
+  return { scored: await withFeatures(bundle, { path: input, reading, table, missing }, context), whole: false }
+}
+
+/** What was read of a file, and the features that it has no column of. */
+interface Lacking {
+  path: string
+  reading: FileReading
+  table: Table
+  missing: string[]
+}
+
 type Feature = Bundle['manifest']['input']['features'][number]
 
 /** A feature's column, a category's always as words. */
@@ -59,25 +95,17 @@ function valuesOf(table: Table, { name, categories }: Feature): Values {
   return categories ? wordsOf(column) : column.values
 }
 
-const withFeatures = (bundle: Bundle, input: string, table: Table, missing: string[], context: Context) =>
-  bundle.manifest.data.schema === 'candles'
-    ? fromCandles(bundle, input, table, missing, context)
-    : fromTable(bundle, input, table, missing, context)
+const withFeatures = (bundle: Bundle, lacking: Lacking, context: Context) =>
+  (bundle.manifest.data.schema === 'candles' ? fromCandles : fromTable)(bundle, lacking, context)
 
 /** A table with a column per feature that is computed of its others. */
-async function fromTable(
-  { manifest }: Bundle,
-  input: string,
-  table: Table,
-  missing: string[],
-  context: Context,
-): Promise<Table> {
+async function fromTable({ manifest }: Bundle, { path, table, missing }: Lacking, context: Context): Promise<Table> {
   const wanted = new Set(manifest.input.features.map(({ name }) => name))
   const specs = (manifest.features as FeatureSpec[]).filter(
     ({ kind, name }) => kind !== 'column' || wanted.has(String(name)),
   )
   const passed = specs.find(({ kind, name }) => kind === 'column' && missing.includes(String(name)))
-  if (passed) throw dataError('MISSING_COLUMN', `${input} has no column ${passed.name}`)
+  if (passed) throw dataError('MISSING_COLUMN', `${path} has no column ${passed.name}`)
   return compute(table, manifest, specs, context)
 }
 
@@ -115,22 +143,26 @@ const symbolsOf = (table: Table) => (findColumn(table, 'symbol') ? strings(table
 /** Candles with a column per feature; input that is neither is told what is missing. */
 async function fromCandles(
   { manifest }: Bundle,
-  input: string,
-  { columns: given }: Table,
-  missing: string[],
+  { path, reading, table, missing }: Lacking,
   context: Context,
 ): Promise<Table> {
   const specs = manifest.features as FeatureSpec[]
   const passed = new Set(specs.flatMap(({ kind, name }) => (kind === 'column' ? [name] : [])))
   const computed = new Set(manifest.input.features.map(({ name }) => name).filter(name => !passed.has(name)))
   // A feature may read any further column of numbers.
-  const further = given.filter(({ name, type }) => type === 'number' && !isCandleColumn(name) && !computed.has(name))
+  const further = table.columns.filter(
+    ({ name, type }) => type === 'number' && !isCandleColumn(name) && !computed.has(name),
+  )
   const keep = further.map(({ name }) => name)
-  const candles = await readCandles(input, { keep, signal: context.signal, now: context.now }).catch(cause => {
+  const candles = await readCandles(path, {
+    reading: { ...reading, keep },
+    signal: context.signal,
+    now: context.now,
+  }).catch(cause => {
     if (cause.code !== 'MISSING_COLUMN') throw cause
     throw dataError(
       'MISSING_COLUMN',
-      `${input} is neither candles (${cause.message}) nor has it the features ${missing.slice(0, 5).join(', ')}`,
+      `${path} is neither candles (${cause.message}) nor has it the features ${missing.slice(0, 5).join(', ')}`,
       { cause },
     )
   })

@@ -68,14 +68,14 @@ describe('types of CSV columns', () => {
   it('are those that are asked for: words that look like numbers, words for yes and no', async () => {
     const path = given(testContext(), 'x.csv', 'zip,ok,when,n\n01,true,2020,1\n1.0,no,2021,\n,,,2\n')
     const types = { zip: 'string', ok: 'boolean', when: 'string', other: 'number' } as const
-    const { columns } = await readColumns(path, undefined, new Map(Object.entries(types)))
+    const { columns } = await readColumns(path, { types: new Map(Object.entries(types)) })
     expect(Object.fromEntries(columns.map(({ name, values }) => [name, [...values]]))).toEqual({
       zip: ['01', '1.0', null],
       ok: [1, 0, Number.NaN],
       when: ['2020', '2021', null],
       n: [1, Number.NaN, 2],
     })
-    await expect(readColumns(path, undefined, new Map([['zip', 'boolean']]))).rejects.toMatchObject({ code: 'BAD_ROW' })
+    await expect(readColumns(path, { types: new Map([['zip', 'boolean']]) })).rejects.toMatchObject({ code: 'BAD_ROW' })
   })
   it('are those that hold for every value', async () => {
     expect(await types('t,n,m,s,e\n2020-01-01,1,,a,\n2020-01-02T00:00:00Z,nan,2,1,\n')).toEqual({
