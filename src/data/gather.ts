@@ -45,18 +45,23 @@ export async function gather(source: Source, options: GatherOptions): Promise<Ga
   let read = 0
   let contract: Contract | undefined
 
-  for await (const rows of source.blocks) {
-    signal.throwIfAborted()
-    contract ??= contractOf(rows.layout, rules)
-    if (rows.layout.candles) checkCandles(rows)
-    contract.check(rows)
-    if (held > 0 && held + rows.count > mostInMemory && rows.layout.time >= 0) {
-      runs.push(spillRun(joinRows(pending.splice(0))))
-      held = 0
+  try {
+    for await (const rows of source.blocks) {
+      signal.throwIfAborted()
+      contract ??= contractOf(rows.layout, rules)
+      if (rows.layout.candles) checkCandles(rows)
+      contract.check(rows)
+      if (held > 0 && held + rows.count > mostInMemory && rows.layout.time >= 0) {
+        await spillRun(joinRows(pending.splice(0)))
+        held = 0
+      }
+      read += rows.count
+      held += rows.count
+      pending.push(rows)
     }
-    read += rows.count
-    held += rows.count
-    pending.push(rows)
+  } catch (error) {
+    await closeRuns()
+    throw error
   }
   if (!contract) return undefined
   const layout = contract.layout
@@ -69,24 +74,34 @@ export async function gather(source: Source, options: GatherOptions): Promise<Ga
     return order
   }
 
-  function spillRun(rows: Rows): Spilled {
-    return spill(rows, arranged(rows), join(scratch, String(runs.length)), words)
+  /** Written while the next rows are read; one at a time. */
+  async function spillRun(rows: Rows): Promise<void> {
+    const order = arranged(rows)
+    await runs.at(-1)?.written
+    runs.push(spill(rows, order, join(scratch, String(runs.length)), words))
+  }
+
+  /** Nothing writes into a folder that is being removed. */
+  async function closeRuns(): Promise<void> {
+    await Promise.allSettled(runs.map(({ written }) => written))
+    for (const run of runs) run.close()
   }
 
   async function* tables(): AsyncGenerator<Table> {
-    const rest = pending.length ? joinRows(pending.splice(0)) : undefined
-    if (!runs.length) {
-      if (rest) yield accept(rest)
-      return
-    }
-    if (rest) runs.push(spillRun(rest))
     try {
+      const rest = pending.length ? joinRows(pending.splice(0)) : undefined
+      if (!runs.length) {
+        if (rest) yield accept(rest)
+        return
+      }
+      if (rest) await spillRun(rest)
+      await runs.at(-1)!.written
       for (const rows of windows(runs, mostInMemory / 2)) {
         signal.throwIfAborted()
         yield accept(rows)
       }
     } finally {
-      for (const run of runs) run.close()
+      await closeRuns()
     }
   }
 

@@ -129,42 +129,68 @@ async function rowCount(connection: DuckDBConnection, path: string): Promise<num
 /** Level 1 packs prices as well as 3 does, and looking for a dictionary of more words than these takes longer than packing without it. */
 const PACKED = 'compression zstd, compression_level 1, dictionary_size_limit 1000'
 
-/** Writes a table as Parquet (zstd); a `time` column becomes a millisecond timestamp (UTC), NaN becomes null. */
-export async function writeParquet(table: Table, path: string, signal?: AbortSignal): Promise<void> {
+/** Writes one table after another: a database for each would take longer than a small table. */
+export interface ParquetWriter {
+  /** A `time` column becomes a millisecond timestamp (UTC), NaN becomes null. */
+  write(table: Table, path: string): Promise<void>
+  close(): void
+}
+
+export async function openParquetWriter(signal?: AbortSignal): Promise<ParquetWriter> {
   // One thread: rows keep their order, equal tables give equal files, and it is no slower than two.
   const { connection, close } = await connect(signal, { threads: '1' })
+  let given: Table | undefined
+  connection.registerTableFunction(tableFunction(() => given!))
+  return {
+    async write(table, path) {
+      signal?.throwIfAborted()
+      given = table
+      const select = table.columns.map(({ name, type }, i) => {
+        const value = type === 'string' ? `c${i}` : `nullif(c${i}, 'nan'::double)`
+        const typed = type === 'time' ? `make_timestamp_ms(${value}::bigint)::timestamp_ms` : value
+        return `${typed} as ${identifier(name)}`
+      })
+      try {
+        await connection.run(
+          `copy (select ${select.join(', ')} from sluice_table()) to ${literal(path)} (format parquet, parquet_version v2, ${PACKED})`,
+        )
+      } catch (cause) {
+        signal?.throwIfAborted()
+        throw cause
+      } finally {
+        given = undefined
+      }
+    },
+    close,
+  }
+}
+
+/** Writes a table as a file. */
+export async function writeParquet(table: Table, path: string, signal?: AbortSignal): Promise<void> {
+  const writer = await openParquetWriter(signal)
   try {
-    connection.registerTableFunction(tableFunction(table))
-    const select = table.columns.map(({ name, type }, i) => {
-      const value = type === 'string' ? `c${i}` : `nullif(c${i}, 'nan'::double)`
-      const typed = type === 'time' ? `make_timestamp_ms(${value}::bigint)::timestamp_ms` : value
-      return `${typed} as ${identifier(name)}`
-    })
-    await connection.run(
-      `copy (select ${select.join(', ')} from sluice_table()) to ${literal(path)} (format parquet, parquet_version v2, ${PACKED})`,
-    )
-  } catch (cause) {
-    signal?.throwIfAborted()
-    throw cause
+    await writer.write(table, path)
   } finally {
-    close()
+    writer.close()
   }
 }
 
 /** A table in memory as something that SQL can read from: twice as fast as appending it to a table of DuckDB's. */
-function tableFunction(table: Table): DuckDBTableFunction {
+function tableFunction(given: () => Table): DuckDBTableFunction {
   let from = 0
   return DuckDBTableFunction.create({
     name: 'sluice_table',
     bindFunction(bind) {
-      for (const [i, { type }] of table.columns.entries())
-        bind.addResultColumn(`c${i}`, type === 'string' ? VARCHAR : DOUBLE)
-      bind.setCardinality(table.rows, true)
+      const { rows, columns } = given()
+      for (const [i, { type }] of columns.entries()) bind.addResultColumn(`c${i}`, type === 'string' ? VARCHAR : DOUBLE)
+      bind.setCardinality(rows, true)
     },
     initFunction(init) {
       init.setMaxThreads(1)
+      from = 0
     },
     mainFunction(_, chunk) {
+      const table = given()
       const rows = Math.min(ROWS_PER_CHUNK, table.rows - from)
       chunk.rowCount = rows
       if (rows > 0) for (const [i, column] of table.columns.entries()) fillColumn(chunk, i, column, from)

@@ -1,6 +1,7 @@
 // Sorted rows that do not fit in memory, on disk: a file per column, of which any stretch can be read back.
-import { closeSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readSync, write } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { lowerBound } from '../base/statistics.ts'
 import type { Layout } from './layout.ts'
 import { emptyRows, type Rows } from './rows.ts'
@@ -10,6 +11,8 @@ export interface Spilled {
   rows: number
   /** Time of every STRIDE-th row. */
   sample: Float64Array
+  /** When all of them are on disk; nothing is read before. */
+  written: Promise<void>
   /** Number of rows before `time`. */
   before(time: number): number
   /** Rows [from, to), each with its place in the source. */
@@ -27,20 +30,24 @@ export interface Words {
   numbers: Map<string, number>
 }
 
-/** Writes the rows of `order` into a folder of their own. */
+/** Writes the rows of `order` into a folder of their own, while the caller goes on. */
 export function spill(rows: Rows, order: Int32Array, folder: string, words: Words): Spilled {
   mkdirSync(folder, { recursive: true })
   const time = rows.values[rows.layout.time] as Float64Array
   const sample = Float64Array.from({ length: Math.ceil(order.length / STRIDE) }, (_, i) => time[order[i * STRIDE]])
-  return spilled(rows.layout, writeColumns(rows, order, folder, words), sample, order.length, words)
+  const columns = [...rows.values, rows.line, rows.position, rows.size, rows.file]
+  const files = columns.map((_, i) => columnFile(join(folder, String(i))))
+  const written = writeColumns(columns, order, files, words)
+  written.catch(() => {}) // told to who waits for it
+  return spilled(rows.layout, files, sample, order.length, words, written)
 }
 
+type Values = Rows['values'][number] | Numbers
+
 /** One column at a time, so that no more than one is in memory twice. */
-function writeColumns(rows: Rows, order: Int32Array, folder: string, words: Words): ColumnFile[] {
-  const columns = [...rows.values, rows.line, rows.position, rows.size, rows.file]
-  return columns.map((values, i) =>
-    columnFile(join(folder, String(i)), Array.isArray(values) ? numbered(values, order, words) : taken(values, order)),
-  )
+async function writeColumns(columns: Values[], order: Int32Array, files: ColumnFile[], words: Words): Promise<void> {
+  for (const [i, values] of columns.entries())
+    await files[i].write(Array.isArray(values) ? numbered(values, order, words) : taken(values, order))
 }
 
 function taken<T extends Numbers>(from: T, order: Int32Array): T {
@@ -50,9 +57,17 @@ function taken<T extends Numbers>(from: T, order: Int32Array): T {
 }
 
 /** Apart from what is written, lest what can be read back keeps it in memory. */
-const spilled = (layout: Layout, files: ColumnFile[], sample: Float64Array, rows: number, words: Words): Spilled => ({
+const spilled = (
+  layout: Layout,
+  files: ColumnFile[],
+  sample: Float64Array,
+  rows: number,
+  words: Words,
+  written: Promise<void>,
+): Spilled => ({
   rows,
   sample,
+  written,
   ...readers(layout, files, sample, rows, words),
   close() {
     for (const file of files) file.close()
@@ -100,21 +115,26 @@ function numbered(values: (string | null)[], order: Int32Array, { list, numbers 
 }
 
 interface ColumnFile {
+  write(values: Numbers): Promise<void>
   /** Fills `into` with the values from number `at` on. */
   read<T extends Numbers>(into: T, at: number): T
   close(): void
 }
 
-function columnFile(path: string, values: Numbers): ColumnFile {
+const writeSome = promisify(write)
+
+function columnFile(path: string): ColumnFile {
   const file = openSync(path, 'wx+')
-  const { BYTES_PER_ELEMENT } = values
-  const bytes = bytesOf(values)
-  for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at, Math.min(LARGEST, bytes.length - at), at)
   return {
+    async write(values) {
+      const bytes = bytesOf(values)
+      for (let at = 0; at < bytes.length; )
+        at += (await writeSome(file, bytes, at, Math.min(LARGEST, bytes.length - at), at)).bytesWritten
+    },
     read(into, at) {
       const bytes = bytesOf(into)
       for (let done = 0; done < bytes.length; )
-        done += readSync(file, bytes, done, Math.min(LARGEST, bytes.length - done), at * BYTES_PER_ELEMENT + done)
+        done += readSync(file, bytes, done, Math.min(LARGEST, bytes.length - done), at * into.BYTES_PER_ELEMENT + done)
       return into
     },
     close: () => closeSync(file),

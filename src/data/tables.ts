@@ -7,7 +7,6 @@ import type { Row } from '../base/database.ts'
 import { codeOf, dataError } from '../base/errors.ts'
 import { joinTables, jsonDigest, type Table, tableDigest, type Values } from '../base/table.ts'
 import { isoTime } from '../base/time.ts'
-import { writeTable } from './files.ts'
 import type { Layout } from './layout.ts'
 import {
   checkPartition,
@@ -20,7 +19,7 @@ import {
   tableFolder,
 } from './manifest.ts'
 import { type Merger, merger } from './merge.ts'
-import { readParquet } from './parquet.ts'
+import { openParquetWriter, type ParquetWriter, readParquet } from './parquet.ts'
 import { ALL, addRows, cutPeriod, cutRows, queueOf, type Step } from './partitions.ts'
 import { raise, timeRange } from './watermark.ts'
 
@@ -160,6 +159,7 @@ async function writePartitions(rows: NewRows, folder: string, context: TableCont
   const watermark = { ...onto?.watermark }
   const merging = merger(layout)
   const written: Promise<Partition>[] = []
+  const writers = partitionWriters(folder, signal)
   const link = (partition: Partition) => {
     const path = partitionPath(onto!, partition, context.home)
     checkThere(path)
@@ -172,22 +172,23 @@ async function writePartitions(rows: NewRows, folder: string, context: TableCont
       else {
         const { id, table } = step.write
         raise(watermark, table)
-        written.push(writePartition(table, `part-${id}.parquet`, id, folder, signal))
+        written.push(writers.write(table, id, `part-${id}.parquet`))
         await written.at(-WRITTEN_AT_ONCE)
       }
     }
+    const partitions = await Promise.all(written)
+    const revisions = (onto?.revisions ?? []).map(link)
+    if (merging.replaced.length) {
+      const id = `revised-${revisions.length + 1}`
+      revisions.push(await writers.write(joinTables(merging.replaced), id, `${id}.parquet`))
+    }
+    const total = partitions.reduce((sum, { rows }) => sum + rows, 0)
+    const revised = merging.replaced.reduce((sum, { rows }) => sum + rows, 0)
+    return { partitions, revisions, added: total - (onto?.rows ?? 0), revised, watermark }
   } finally {
     await Promise.allSettled(written) // nothing writes into a folder that is being removed
+    await writers.close()
   }
-  const partitions = await Promise.all(written)
-  const revisions = (onto?.revisions ?? []).map(link)
-  if (merging.replaced.length) {
-    const id = `revised-${revisions.length + 1}`
-    revisions.push(await writePartition(joinTables(merging.replaced), `${id}.parquet`, id, folder, signal))
-  }
-  const total = partitions.reduce((sum, { rows }) => sum + rows, 0)
-  const revised = merging.replaced.reduce((sum, { rows }) => sum + rows, 0)
-  return { partitions, revisions, added: total - (onto?.rows ?? 0), revised, watermark }
 }
 
 /** Which files the next version keeps, and what it writes. */
@@ -235,16 +236,23 @@ const readChecked: ReadPartition = async (manifest, partition, context) => {
   return readPartition(manifest, partition, context)
 }
 
-async function writePartition(
-  table: Table,
-  file: string,
-  id: string,
-  folder: string,
-  signal: AbortSignal,
-): Promise<Partition> {
-  const path = join(folder, file)
-  const [, digest] = await Promise.all([writeTable(table, path, signal), tableDigest(table)])
-  return { id, file, rows: table.rows, ...timeRange(table), digest, ...(await fileDigests(path)) }
+/** Writers that are used in turn. The folder's files are synced together, when it gets its place. */
+function partitionWriters(folder: string, signal: AbortSignal) {
+  const writers: Promise<ParquetWriter>[] = []
+  let next = 0
+  return {
+    async write(table: Table, id: string, file: string): Promise<Partition> {
+      const path = join(folder, file)
+      writers[next] ??= openParquetWriter(signal)
+      const writer = writers[next]
+      next = (next + 1) % WRITTEN_AT_ONCE
+      const [, digest] = await Promise.all([writer.then(({ write }) => write(table, path)), tableDigest(table)])
+      return { id, file, rows: table.rows, ...timeRange(table), digest, ...(await fileDigests(path)) }
+    },
+    async close() {
+      for (const opened of await Promise.allSettled(writers)) if (opened.status === 'fulfilled') opened.value.close()
+    },
+  }
 }
 
 function describeTable(
