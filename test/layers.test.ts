@@ -12,6 +12,7 @@ const DOORS: Record<string, string[]> = {
   '@fastify/swagger': ['serve/server.ts'],
   'apache-arrow': ['base/arrow.ts'],
   avsc: ['data/avro.ts'],
+  fzstd: ['base/unpack.ts'],
   commander: ['cli.ts'],
   echarts: ['prove/charts.ts'],
   fastify: ['serve/server.ts'],

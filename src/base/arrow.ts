@@ -5,7 +5,7 @@ import type { Data, DataType, RecordBatch, Vector } from 'apache-arrow'
 import { writeAtomic } from './blobs.ts'
 import { dataError, fileUnreadable, messageOf, SluiceError } from './errors.ts'
 import { checkFrame } from './ipc.ts'
-import { unlz4 } from './unpack.ts'
+import { unlz4, unzstd } from './unpack.ts'
 
 export type ArrowValues = Float64Array | Float32Array | Int32Array | Uint32Array | (string | null)[]
 
@@ -80,18 +80,14 @@ export interface ArrowFile {
   close(): Promise<unknown>
 }
 
-/** Opens a file of any columns, packed with LZ4 or not, and reads a batch at a time. Errors: FILE_UNREADABLE, CORRUPT_FILE, ARROW_CODEC. */
+/** Opens a file of any columns, packed or not, and reads a batch at a time. Errors: FILE_UNREADABLE, CORRUPT_FILE. */
 export async function scanArrow(path: string): Promise<ArrowFile> {
   const arrow = await import('apache-arrow')
   arrow.compressionRegistry.set(arrow.CompressionType.LZ4_FRAME, { decode: unlz4 })
+  arrow.compressionRegistry.set(arrow.CompressionType.ZSTD, { decode: unzstd })
   const unreadable = (cause: unknown) => {
     if (cause instanceof SluiceError) return cause
     if ((cause as NodeJS.ErrnoException).syscall) return fileUnreadable(path, cause)
-    if (messageOf(cause).includes('codec not found'))
-      return dataError('ARROW_CODEC', `${path} is packed with ZSTD, which cannot be read here`, {
-        next: "write it with compression='lz4' or 'uncompressed', or as Parquet",
-        cause,
-      })
     return dataError('CORRUPT_FILE', `${path} is not a whole Arrow file: ${messageOf(cause)}`, { cause })
   }
   const file = await open(path).catch(cause => {

@@ -1,5 +1,6 @@
-// LZ4 frames and Snappy blocks, which columnar files are packed with and neither Node nor our libraries unpack. Every length is held to the bytes there are.
+// LZ4 and Zstandard frames and Snappy blocks, which columnar files are packed with and Node does not unpack. Every length is held to the bytes there are.
 import { crc32 } from 'node:zlib'
+import { decompress } from 'fzstd'
 
 /** More than a packed buffer of a file may hold. */
 const MOST_BYTES = 1 << 30
@@ -8,6 +9,12 @@ const MOST_BYTES = 1 << 30
 interface Output {
   bytes: Uint8Array
   size: number
+}
+
+/** Throws an Error where the bytes are no whole Zstandard frame. */
+export function unzstd(input: Uint8Array): Uint8Array {
+  if (!input.length) throw new Error('no Zstandard frame')
+  return decompress(input).slice() // aligned, as columns are
 }
 
 /** LZ4 frame format 1.6.4 (lz4_Frame_format.md); checksums are passed over. Throws an Error where the bytes are no whole frame. */

@@ -3,7 +3,7 @@
 import { constants, inflateRawSync } from 'node:zlib'
 import type { Type } from 'avsc'
 import { dataError, messageOf, type SluiceError } from '../base/errors.ts'
-import { unsnappy } from '../base/unpack.ts'
+import { unsnappy, unzstd } from '../base/unpack.ts'
 import { plainBytes } from './text.ts'
 
 /** The JSON of a type: its name, or an object with it, or a list of which one holds. */
@@ -115,10 +115,15 @@ function codecOf(name: string, path: string): (bytes: Buffer) => Buffer {
   if (name === 'null') return bytes => bytes
   if (name === 'deflate')
     return bytes => inflateRawSync(bytes, { maxOutputLength: LARGEST_BLOCK, finishFlush: constants.Z_FINISH })
+  if (name === 'zstandard') return bytes => Buffer.from(unzstd(bytes))
   if (name === 'snappy') return bytes => unsnappy(bytes.subarray(0, -4), bytes.readUInt32BE(bytes.length - 4))
-  throw dataError('AVRO_CODEC', `${path} is packed with ${name}; what can be read is null, deflate and snappy`, {
-    next: 'write it with the codec deflate',
-  })
+  throw dataError(
+    'AVRO_CODEC',
+    `${path} is packed with ${name}; what can be read is null, deflate, snappy and zstandard`,
+    {
+      next: 'write it with the codec deflate',
+    },
+  )
 }
 
 async function readMeta(input: ByteReader, corrupt: Corrupt): Promise<Map<string, Buffer>> {

@@ -78,7 +78,7 @@ describe('an Arrow file', () => {
         bytes[at] ^= bit
         writeFileSync(path, bytes)
         const rows = await rowsOf(path).catch(error => {
-          expect(error).toMatchObject({ code: expect.stringMatching(/^(CORRUPT_FILE|ARROW_CODEC)$/) })
+          expect(error).toMatchObject({ code: 'CORRUPT_FILE' })
           return 4
         })
         expect([at, bit, rows]).toEqual([at, bit, 4])

@@ -1,9 +1,13 @@
 // What each format can hold, and how files differ that hold the same candles.
+
+import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import avsc from 'avsc'
 import { describe, expect, it } from 'vitest'
 import { SluiceError } from '../../src/base/errors.ts'
 import { numbers, strings, tableDigest } from '../../src/base/table.ts'
+import { DAY } from '../../src/base/time.ts'
+import { readCandles } from '../../src/data/files.ts'
 import { ingest } from '../../src/data/ingest.ts'
 import { dataOf, examine, given, NOW, testContext } from './home.ts'
 
@@ -263,6 +267,22 @@ describe('Avro', () => {
       expect((await refusal('x.avro', whole.subarray(0, size), {}, { schema: 'table' })).code).toMatch(
         /CORRUPT_FILE|EMPTY_INPUT/,
       )
+  })
+})
+
+// The same 100 candles of two symbols, written by pyarrow 26 and fastavro 1.13.
+it.each(['lz4.feather', 'zstd.feather', 'zstandard.avro'])('a packed file of another library: %s', async name => {
+  const { columns, rows } = await readCandles(fileURLToPath(new URL(`packed/${name}`, import.meta.url)))
+  const day = (row: number) => Date.UTC(2020, 0, 1) + row * DAY
+  const each = <T>(value: (row: number) => T) => Array.from({ length: rows }, (_, row) => value(row))
+  expect(Object.fromEntries(columns.map(({ name, values }) => [name, [...values]]))).toEqual({
+    time: each(day),
+    open: each(() => 10),
+    high: each(() => 12),
+    low: each(() => 9),
+    close: each(row => 10 + row / 100),
+    volume: each(row => row),
+    symbol: each(row => (row % 2 ? 'AB' : 'CD')),
   })
 })
 
