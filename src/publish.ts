@@ -14,7 +14,7 @@ import type { Trained } from './learn/train.ts'
 import { partOf, type Selected, trade, validPredictions } from './prove/contest.ts'
 import { outcomeOf } from './prove/outcome.ts'
 import { type PooledBacktest, type PooledTrade, poolBuyAndHold } from './prove/pool.ts'
-import { type ReportData, renderReport } from './prove/report.ts'
+import { REPORT_FORMAT, type ReportData, renderReport } from './prove/report.ts'
 import { act, decidedClasses, type Predicted } from './prove/select.ts'
 import { testPredictions, type Verdict } from './prove/verdict.ts'
 import type { Registered } from './registry/register.ts'
@@ -211,6 +211,7 @@ async function reportData(story: Story, test: Test | null, context: Context): Pr
   const { run, config, table, dataset, selected, verdict, version, status } = story
   const { proven, parity } = verdict
   return {
+    format: REPORT_FORMAT,
     run: run.id,
     name: config.name,
     created: context.now(),

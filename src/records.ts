@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { writeAtomic } from './base/blobs.ts'
-import { usageError } from './base/errors.ts'
+import { dataError, usageError } from './base/errors.ts'
 import { showRun as runRow, listRuns as runRows } from './base/runs.ts'
 import { isoTime } from './base/time.ts'
 import { type Act, inHome, type Options, trackFolder, trustedIn } from './command.ts'
@@ -19,9 +19,14 @@ export const report: Act = (options, caller) =>
         `run ${run.id} (${run.command}, ${run.status}) left no report: only a finished run has one`,
         { next: `sluice runs show ${run.id}` },
       )
-    const { renderReport } = await import('./prove/report.ts')
+    const { REPORT_FORMAT, renderReport } = await import('./prove/report.ts')
+    const written = JSON.parse(readFileSync(data, 'utf8'))
+    if (written.format !== REPORT_FORMAT)
+      throw dataError('REPORT_FORMAT', `${data} was written by another version of sluice`, {
+        next: `${join(runFolder(context.home, run.id), 'report.html')} is as it was`,
+      })
     const path = options.out ? resolve(String(options.out)) : join(runFolder(context.home, run.id), 'report.html')
-    writeAtomic(path, await renderReport(JSON.parse(readFileSync(data, 'utf8'))))
+    writeAtomic(path, await renderReport(written))
     return { json: { path }, text: path }
   })
 

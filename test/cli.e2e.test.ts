@@ -1,5 +1,14 @@
 // The main job by the commands that a user types: from nothing to a prediction over HTTP.
-import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -145,6 +154,11 @@ describe('what has been run', () => {
     const { path } = await told('report', run, '--out', 'again.html')
     expect(path).toBe(join(folder, 'again.html'))
     expect(readFileSync(path, 'utf8')).toBe(readFileSync(shown.result.files.report, 'utf8'))
+    const data = shown.result.files.report.replace(/html$/, 'json')
+    const whole = readFileSync(data, 'utf8')
+    writeFileSync(data, whole.replace('"format":1', '"format":0'))
+    expect(await json(folder, ['report', run], 4)).toMatchObject({ error: { code: 'REPORT_FORMAT' } })
+    writeFileSync(data, whole)
   })
 })
 

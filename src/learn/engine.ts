@@ -77,7 +77,7 @@ class Pool implements Engine {
     this.options = options
     this.size = options.size ?? availableParallelism()
     this.capacity = this.size
-    options.signal.addEventListener('abort', () => this.abort(), { once: true })
+    options.signal.addEventListener('abort', this.abort, { once: true })
   }
 
   request<Done>(
@@ -122,6 +122,7 @@ class Pool implements Engine {
   /** Rejects what waits, and waits for the last words of every process, also of those that failed: afterwards nothing writes to the log. */
   async close(): Promise<void> {
     this.closing = true
+    this.options.signal.removeEventListener('abort', this.abort)
     this.rejectWaiting(interruption())
     for (const { child } of this.workers) child.stdin.end()
     const kill = setTimeout(() => {
@@ -131,7 +132,7 @@ class Pool implements Engine {
     clearTimeout(kill)
   }
 
-  private abort(): void {
+  private readonly abort = (): void => {
     this.rejectWaiting(interruption())
     for (const worker of this.workers) this.fail(worker, interruption())
   }

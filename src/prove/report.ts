@@ -21,7 +21,11 @@ import {
 } from './page.ts'
 import { describeSearch, parameters, type Search, TOP } from './search.ts'
 
+/** Raised when report.json says something else than before. */
+export const REPORT_FORMAT = 1
+
 export interface ReportData extends Search, Breakdown {
+  format: typeof REPORT_FORMAT
   run: string
   name: string
   /** Epoch ms, as every time here. */

@@ -182,7 +182,7 @@ async function listen(app: FastifyInstance, { host, port }: ServeOptions): Promi
   try {
     return await app.listen({ host, port })
   } catch (cause) {
-    throw usageError('ADDRESS', `cannot listen on ${host}, port ${port}: ${messageOf(cause)}`, {
+    throw usageError('LISTEN', `cannot listen on ${host}, port ${port}: ${messageOf(cause)}`, {
       cause,
       next: 'choose another --port',
     })

@@ -326,6 +326,7 @@ function sample({ bars = 331, models = 16, thresholds = 10 } = {}): ReportData {
   const shares = features.map(() => next() ** 3 + 0.01)
   const total = shares.reduce((a, b) => a + b)
   return {
+    format: 1,
     run: '2025-11-21-7f3a91',
     name: 'sp500',
     created: Date.UTC(2025, 10, 21, 11, 42),

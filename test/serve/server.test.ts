@@ -161,7 +161,7 @@ describe('the server', () => {
     const home = await homeWith({ demo: 'linear' })
     await expect(serve(home, ['other'])).rejects.toMatchObject({ code: 'NO_CHAMPION', exit: 2 })
     const { url } = await serve(home, ['demo'])
-    await expect(serve(home, ['demo'], { port: Number(new URL(url).port) })).rejects.toMatchObject({ code: 'ADDRESS' })
+    await expect(serve(home, ['demo'], { port: Number(new URL(url).port) })).rejects.toMatchObject({ code: 'LISTEN' })
     for (const host of ['0.0.0.0', '::', '192.168.0.1', 'example.org', '127.0.0.1.example.org'])
       await expect(serve(home, ['demo'], { host })).rejects.toMatchObject({ code: 'TOKEN_REQUIRED' })
     await expect(startServer({ models: [], log: keepLog(), token: '' })).rejects.toMatchObject({ code: 'TOKEN' })
