@@ -1,5 +1,5 @@
 // Features of several symbols on several cores, in memory that all threads share. Rows are put side by side symbol by symbol,
-// a stretch at a time; each thread computes some of the symbols; when all are done, each puts some of the columns back in order.
+// a stretch at a time; the threads compute its symbols, and when all are done they put its columns back in order.
 import { once } from 'node:events'
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
@@ -37,13 +37,14 @@ export interface Start {
   out: Float64Array[]
 }
 
-/** Some symbols of a room to compute, and some columns of the other one, which is computed, to put back where its `rows` are from `at` on. */
+/** Symbols of a room to compute, and columns of the other one, which is computed, to put back where its `rows` are from `at` on. */
 export interface Step {
   room: number
   series: { from: number; to: number; state: Float64Array }[]
-  columns: number[]
   rows: Int32Array | undefined
   at: number
+  /** How many symbols and how many columns are taken: each goes to the thread that is free. */
+  taken: Int32Array
 }
 
 /** Threads that are warm: starting one costs as much as a million rows. */
@@ -77,23 +78,22 @@ async function computeOn(workers: Worker[], table: Table, recipe: Recipe, from?:
   }
   const rooms = [0, 1].map(() => roomFor(work, Math.min(STRETCH, table.rows), shared))
   const out = features.map(() => shared(table.rows))
-  await all(workers, () => ({ recipe, rooms, out }))
+  for (const worker of workers) worker.postMessage({ recipe, rooms, out } satisfies Start)
   const arranged = (k: number): Arranged | undefined => {
-    const part = sliceRows(table, k * STRETCH, (k + 1) * STRETCH)
+    const part = sliceRows(table, startOf(k), startOf(k + 1))
     const rows = new Int32Array(new SharedArrayBuffer(4 * part.rows))
     return part.rows ? arrange(part, rooms[k % 2], rows) : undefined
   }
   let computed: Arranged | undefined
   let current = arranged(0)
   for (let k = 0; current || computed; k++) {
-    const shares = dealt(current?.series ?? [], workers.length)
-    const working = all(workers, i => ({
+    const working = all(workers, {
       room: k % 2,
-      series: shares[i].map(({ symbol, from, to }) => ({ from, to, state: stateOf(symbol) })),
-      columns: features.flatMap((_, j) => (j % workers.length === i ? j : [])),
+      series: (current?.series ?? []).map(({ symbol, from, to }) => ({ from, to, state: stateOf(symbol) })),
       rows: computed?.rows,
-      at: (k - 1) * STRETCH,
-    }))
+      at: startOf(k - 1),
+      taken: new Int32Array(new SharedArrayBuffer(8)),
+    })
     const next = current && arranged(k + 1)
     await working
     computed = current
@@ -102,28 +102,18 @@ async function computeOn(workers: Worker[], table: Table, recipe: Recipe, from?:
   return { columns: out, snapshots }
 }
 
-/** Gives every thread its order, and waits until all of them are done. */
-async function all(workers: Worker[], order: (i: number) => Start | Step): Promise<void> {
+/** The first stretch is a short one: meanwhile the threads wait. */
+const startOf = (k: number): number => (k > 0 ? STRETCH / 8 + (k - 1) * STRETCH : 0)
+
+/** Gives every thread the step, and waits until all of them are done. */
+async function all(workers: Worker[], step: Step): Promise<void> {
   await Promise.all(
-    workers.map((worker, i) => {
+    workers.map(worker => {
       const done = once(worker, 'message')
-      worker.postMessage(order(i))
+      worker.postMessage(step)
       return done
     }),
   )
-}
-
-/** Neighbours to one hand, about as many rows to each. */
-function dealt<T extends { from: number; to: number }>(series: T[], hands: number): T[][] {
-  const shares = Array.from({ length: hands }, (): T[] => [])
-  const total = series.reduce((sum, { from, to }) => sum + to - from, 0)
-  let before = 0
-  for (const one of series) {
-    const rows = one.to - one.from
-    shares[Math.min(hands - 1, Math.floor(((before + rows / 2) / total) * hands))].push(one)
-    before += rows
-  }
-  return shares
 }
 
 function shared(length: number, values?: Float64Array): Float64Array {

@@ -14,12 +14,19 @@ function made({ specs, timeframe, names }: Start['recipe']) {
 
 parentPort!.on('message', (order: Start | Step) => {
   if ('recipe' in order) table = { ...order, ...made(order.recipe) }
-  else work(order)
-  parentPort!.postMessage(null)
+  else {
+    work(order)
+    parentPort!.postMessage(null)
+  }
 })
 
-function work({ room, series, columns, rows, at }: Step): void {
+function work({ room, series, rows, at, taken }: Step): void {
   const { rooms, out } = table
-  for (const { from, to, state } of series) advance(table, within(rooms[room], from, to), state)
-  if (rows) for (const i of columns) place(rooms[1 - room].out[i], rows, out[i].subarray(at))
+  for (let i = Atomics.add(taken, 0, 1); i < series.length; i = Atomics.add(taken, 0, 1)) {
+    const { from, to, state } = series[i]
+    advance(table, within(rooms[room], from, to), state)
+  }
+  if (!rows) return
+  for (let i = Atomics.add(taken, 1, 1); i < out.length; i = Atomics.add(taken, 1, 1))
+    place(rooms[1 - room].out[i], rows, out[i].subarray(at))
 }
