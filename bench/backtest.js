@@ -10,7 +10,7 @@ import { inFolder } from './home.js'
 import { openPeer } from './peer.js'
 
 const BARS = 2202
-const ROUNDS = 15
+const ROUNDS = 45
 const OPTIONS = { fee: 0.0005, slippage: 0.0002, periods_per_year: 252 }
 
 export const measure = ({ python }) =>

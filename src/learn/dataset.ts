@@ -158,9 +158,14 @@ function writeRows(
 /** Rows with a label, and with every feature's warm-up behind them where rows follow each other; under drop_rows with every feature. */
 function labelledRows(
   built: Features,
-  { label, symbol, features }: FeatureRows,
-  { preprocess: { missing }, symbol: only }: DatasetConfig,
+  { label, symbol, features: all }: FeatureRows,
+  { preprocess: { missing }, symbol: only, optional = [] }: DatasetConfig,
 ): { rows: Int32Array; dropped: string[] } {
+  // A column that nobody named and that is empty is waited for by none.
+  const features = all.filter(
+    (values, i) =>
+      !optional.includes(built.features[i]) || values.some((value: number | string | null) => !isMissing(value)),
+  )
   const ready = built.timed
     ? warm(features, symbol, label.length)
     : Int32Array.from({ length: label.length }, (_, row) => row)

@@ -130,6 +130,11 @@ describe('a table without a time', () => {
       'flat left out: feature flat is 5 in every row: nothing can be learned from it',
       expect.stringMatching(/^name left out: the category name has 280 words in 280 training rows/),
     ])
+    const empty = withColumn(flat, 'empty', new Float64Array(ROWS).fill(Number.NaN))
+    const whole = await frozen({ task: 'binary', table: empty, preprocess: { missing: 'drop_rows' } })
+    expect(whole.dataset.features).toEqual(['height', 'width', 'colour'])
+    expect(whole.dataset.rows).toBeGreaterThan(ROWS / 2)
+    expect(whole.dataset.warnings).toContainEqual(expect.stringMatching(/^empty left out: .*never defined/))
     const features = ['height', 'flat'].map(name => ({ kind: 'column', name }))
     await expect(frozen({ task: 'binary', table, features })).rejects.toMatchObject({ code: 'CONSTANT_FEATURE' })
     const idle = { ...table, columns: table.columns.filter(({ name }) => ['flat', 'name', 'label'].includes(name)) }
