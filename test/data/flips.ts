@@ -33,8 +33,13 @@ async function avroBytes(records: object[], codec: string): Promise<Buffer> {
   return Buffer.concat(chunks)
 }
 
+/** Packed files with as many candles, of two symbols, by pyarrow 26 and fastavro 1.13. */
+export const PACKED = ['lz4.feather', 'zstd.feather', 'zstandard.avro']
+export const packed = (name: string): Buffer => readFileSync(new URL(`packed/${name}`, import.meta.url))
+
 /** The name of a file of each format, and its bytes. */
 export const FILES: Record<string, (home: Home) => Promise<Uint8Array>> = {
+  ...Object.fromEntries(PACKED.map(name => [name, async () => packed(name)])),
   'x.csv': async () => Buffer.from(cleanCsv(ROWS)),
   'x.csv.gz': async () => gzipSync(cleanCsv(ROWS)),
   'x.json': async home => Buffer.from(JSON.stringify(recordsOf(await candles(home)))),

@@ -1,14 +1,13 @@
 // What each format can hold, and how files differ that hold the same candles.
 
-import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import avsc from 'avsc'
 import { describe, expect, it } from 'vitest'
 import { SluiceError } from '../../src/base/errors.ts'
 import { numbers, strings, tableDigest } from '../../src/base/table.ts'
 import { DAY } from '../../src/base/time.ts'
-import { readCandles } from '../../src/data/files.ts'
 import { ingest } from '../../src/data/ingest.ts'
+import { PACKED, packed } from './flips.ts'
 import { dataOf, examine, given, NOW, testContext } from './home.ts'
 
 const context = { signal: new AbortController().signal, now: () => NOW }
@@ -257,6 +256,22 @@ describe('Avro', () => {
     expect(strings(table, 'flag')).toEqual(['true', 'false'])
     expect(strings(table, 'deep')).toEqual(['{"a":1}', '{}'])
   })
+  it('a time beyond what a date can be is refused where words are asked for', async () => {
+    const fields = [
+      { name: 'note', type: { type: 'long', logicalType: 'timestamp-millis' } },
+      { name: 'id', type: 'int' },
+    ]
+    const encoder = new avsc.streams.BlockEncoder({ type: 'record', name: 'Row', fields } as never)
+    for (const [id, note] of [0, 8.64e15, 8.7e15, -9e15].entries()) encoder.write({ note, id })
+    encoder.end()
+    const chunks: Buffer[] = []
+    for await (const chunk of encoder) chunks.push(chunk)
+    const source = { kind: 'file' as const, path: given(testContext(), 'x.avro', Buffer.concat(chunks)) }
+    const columns = [{ name: 'note', type: 'string' as const }, { name: 'id' }]
+    const { table, counts } = await examine(dataOf(source, { schema: { columns, key: ['id'] } }), context)
+    expect(strings(table, 'note')).toEqual(['1970-01-01T00:00:00.000Z', '+275760-09-13T00:00:00.000Z'])
+    expect(counts.reasons).toEqual({ OUT_OF_RANGE: 2 })
+  })
   it('packed with what cannot be unpacked is refused by name', async () => {
     const other = Buffer.from((await bytes('deflate')).toString('latin1').replace('deflate', 'deflat2'), 'latin1')
     expect(await refusal('x.avro', other)).toMatchObject({ code: 'AVRO_CODEC', exit: 4 })
@@ -270,9 +285,8 @@ describe('Avro', () => {
   })
 })
 
-// The same 100 candles of two symbols, written by pyarrow 26 and fastavro 1.13.
-it.each(['lz4.feather', 'zstd.feather', 'zstandard.avro'])('a packed file of another library: %s', async name => {
-  const { columns, rows } = await readCandles(fileURLToPath(new URL(`packed/${name}`, import.meta.url)))
+it.each(PACKED)('a packed file of another library: %s', async name => {
+  const { columns, rows } = (await read(name, packed(name))).table
   const day = (row: number) => Date.UTC(2020, 0, 1) + row * DAY
   const each = <T>(value: (row: number) => T) => Array.from({ length: rows }, (_, row) => value(row))
   expect(Object.fromEntries(columns.map(({ name, values }) => [name, [...values]]))).toEqual({

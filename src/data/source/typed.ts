@@ -9,6 +9,9 @@ import type { Placed, Placer } from '../layout.ts'
 import { addRow, BLOCK_ROWS, emptyRows, type Place, type Rows, refuse } from '../rows.ts'
 import type { Fault } from '../schema.ts'
 
+/** Ms from 1970 on that a date can have in JavaScript (ECMA-262, time values). */
+const LAST_DATE = 8.64e15
+
 export interface TypedColumn {
   name: string
   type: ColumnType
@@ -119,9 +122,10 @@ function rowReader({ layout, places, parts }: Placed, columns: TypedColumn[], ce
     const value = i === joined ? together(batch, at) : place < 0 ? undefined : batch.value(at, place)
     if (place < 0) cells.absent(rows, row, i)
     else if (kind !== undefined && type === 'time' && typeof value === 'number') cells.time(rows, row, i, value, kind)
-    else if (kind !== undefined && type === 'string' && typeof value === 'number')
-      cells.value(rows, row, i, isoTime(value))
-    else cells.value(rows, row, i, type === 'string' ? plain(value) : value)
+    else if (kind !== undefined && type === 'string' && typeof value === 'number') {
+      if (Math.abs(value) <= LAST_DATE) cells.value(rows, row, i, isoTime(value))
+      else refuse(rows, row, 'OUT_OF_RANGE', i, String(value))
+    } else cells.value(rows, row, i, type === 'string' ? plain(value) : value)
   }
 
   const together = (batch: Batch, at: number) => parts.map(part => textOf(batch.value(at, part))).join(' ')
