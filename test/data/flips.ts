@@ -72,13 +72,16 @@ function badCandles(table: Table): number[] {
   const [time, open, high, low, close, volume] = ['time', 'open', 'high', 'low', 'close', 'volume'].map(name =>
     numbers(table, name),
   )
+  const symbol = table.columns.find(({ name }) => name === 'symbol')?.values
+  const follows = (i: number) =>
+    time[i] > time[i - 1] || (time[i] === time[i - 1] && symbol !== undefined && symbol[i]! > symbol[i - 1]!)
   const isGood = (i: number) =>
     low[i] > 0 &&
     low[i] <= Math.min(open[i], close[i]) &&
     high[i] >= Math.max(open[i], close[i]) &&
     high[i] < Number.POSITIVE_INFINITY &&
     volume[i] >= 0 &&
-    (i === 0 || time[i] > time[i - 1])
+    (i === 0 || follows(i))
   return Array.from({ length: table.rows }, (_, i) => i).filter(i => !isGood(i))
 }
 
