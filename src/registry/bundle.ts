@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { checkName, fileDigests, resolveInside, sha256, writeFolder } from '../base/blobs.ts'
 import { dataError, messageOf, usageError } from '../base/errors.ts'
-import { checkOnnx } from '../base/onnx.ts'
+import { checkOnnx, type OnnxContract } from '../base/onnx.ts'
 import { readingSchema } from '../data/schema.ts'
 import type { SigningKey, TrustedKeys } from './keys.ts'
 
@@ -37,6 +37,8 @@ const manifestSchema = z
     model: z.object({ kind: z.string(), params: object, seed: z.int(), iterations: count.nullable() }),
     input: z.object({
       name: z.literal('features'),
+      /** Rows of a sequence, each with all features, oldest first; absent where a row is answered by itself. */
+      length: z.int().min(2).optional(),
       /** `categories`: the words that the feature's codes are places of, sorted; numbers have none. */
       features: z
         .array(
@@ -290,11 +292,11 @@ function readModel(folder: string, manifest: BundleManifest): Uint8Array {
 const changed = (name: string) => dataError('BUNDLE_FILES', `${name} is not the file that was signed`)
 
 function checkModel({ task, classes, input, output }: BundleManifest, bytes: Uint8Array): void {
-  const graph = checkOnnx(bytes)
   const columns = task === 'regression' ? 1 : classes.length
-  if (graph.output !== output || graph.features !== input.features.length || graph.columns !== columns)
-    throw dataError(
-      'BUNDLE_MODEL',
-      `the graph gives ${graph.output} [N, ${graph.columns}] of ${graph.features} features, the manifest says ${output} [N, ${columns}] of ${input.features.length}`,
-    )
+  const promised = { output, length: input.length ?? 1, features: input.features.length, columns }
+  const [is, says] = [checkOnnx(bytes), promised].map(shapeOf)
+  if (is !== says) throw dataError('BUNDLE_MODEL', `the graph gives ${is}, the manifest says ${says}`)
 }
+
+const shapeOf = ({ output, length, features, columns }: OnnxContract): string =>
+  `${output} [N, ${columns}] of ${length > 1 ? `${length} rows of ` : ''}${features} features`

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { sha256 } from '../base/blobs.ts'
 import type { Context } from '../base/context.ts'
 import { SluiceError } from '../base/errors.ts'
+import { checkOnnx } from '../base/onnx.ts'
 import type { GitState } from '../base/runs.ts'
 import { spearman } from '../base/statistics.ts'
 import type { TableManifest } from '../data/manifest.ts'
@@ -160,7 +161,9 @@ async function describe(
   context: Context,
 ): Promise<Content> {
   const { train } = dataset.split
-  const modelDigest = (fit: Fit) => sha256(readFileSync(join(fit.folder, 'model.onnx')))
+  const model = (fit: Fit) => readFileSync(join(fit.folder, 'model.onnx'))
+  const modelDigest = (fit: Fit) => sha256(model(fit))
+  const { length } = checkOnnx(model(shipped))
   const everything = { dataset: dataset.digest, rows: dataset.rows, ...(await span(dataset, [[0, dataset.rows]])) }
   const learned = { dataset: dataset.digest, rows: size(train), ...(await span(dataset, train)) }
   return {
@@ -172,6 +175,7 @@ async function describe(
     model: { kind: selected.kind, params: selected.params, seed, iterations: shipped.iterations },
     input: {
       name: 'features',
+      ...(length > 1 && { length }),
       features: dataset.features.map(name => {
         const categories = vocabularyOf(dataset.categories, name)
         return { name, nullable: dataset.nullable.includes(name), ...(categories && { categories }) }

@@ -4,18 +4,21 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { SluiceError } from '../../src/base/errors.ts'
 import { checkOnnx, inspectOnnx, loadModel, type OnnxModel } from '../../src/base/onnx.ts'
 import { random } from '../../src/base/random.ts'
-import { expected, type Kind, modelFile } from '../registry/example.ts'
+import { expected, expectedSequences, type Kind, modelFile, type SequenceKind } from '../registry/example.ts'
 
 const KINDS: Kind[] = ['logistic', 'trees', 'multiclass', 'linear']
-const loaded = new Map<Kind, OnnxModel>()
+const SEQUENCES: SequenceKind[] = ['gru', 'lstm', 'attention', 'convolution']
+const loaded = new Map<string, OnnxModel>()
 
-async function load(kind: Kind): Promise<OnnxModel> {
+async function load(kind: Kind | SequenceKind): Promise<OnnxModel> {
   const model = loaded.get(kind) ?? (await loadModel(modelFile(kind)))
   loaded.set(kind, model)
   return model
 }
 
 afterAll(() => Promise.all([...loaded.values()].map(model => model.close())))
+
+const floats = (rows: (number | null)[][]) => Float32Array.from(rows.flat(), value => value ?? Number.NaN)
 
 const codeOf = (action: () => unknown): string | undefined => {
   try {
@@ -30,25 +33,48 @@ describe('a model', () => {
   it.each(KINDS)('%s answers what the library that fitted it answered, missing values included', async kind => {
     const model = await load(kind)
     const { rows, answer } = expected[kind]
-    const features = Float32Array.from(rows.flat(), value => value ?? Number.NaN)
+    const features = floats(rows)
     const output = await model.run(features, rows.length)
     expect([model.features, model.columns]).toEqual([rows[0].length, answer[0].length])
     for (const [i, value] of answer.flat().entries()) expect(Math.abs(output[i] - value)).toBeLessThan(1e-6)
   })
 
-  it.each(KINDS)('%s gives a row the same bits alone and in any company', async kind => {
+  it.each(SEQUENCES)('%s answers sequences as onnxruntime does in Python, missing values included', async kind => {
+    const model = await load(kind)
+    const { sequences, answer } = expectedSequences[kind]
+    const output = await model.run(floats(sequences.flat()), sequences.length)
+    expect([model.length, model.features]).toEqual([sequences[0].length, sequences[0][0].length])
+    expect(model.columns).toBe(answer[0].length)
+    for (const [i, value] of answer.flat().entries()) expect(Math.abs(output[i] - value)).toBeLessThan(1e-6)
+  })
+
+  it.each([...KINDS, ...SEQUENCES])('%s gives a row the same bits alone and in any company', async kind => {
     const model = await load(kind)
     const { normal } = random(11)
-    const rows = 60
-    const features = Float32Array.from({ length: rows * model.features }, normal)
+    const rows = 131
+    const width = model.length * model.features
+    const features = Float32Array.from({ length: rows * width }, normal)
     const together = await model.run(features, rows)
     for (const size of [1, 2, 3, 5, 7, 16, 33]) {
       for (let from = 0; from < rows; from += size) {
         const to = Math.min(rows, from + size)
-        const part = await model.run(features.slice(from * model.features, to * model.features), to - from)
+        const part = await model.run(features.slice(from * width, to * width), to - from)
         expect(part).toEqual(together.slice(from * model.columns, to * model.columns))
       }
     }
+  })
+
+  it('answers more sequences than one run takes, each as by itself', async () => {
+    const model = await load('gru')
+    const width = model.length * model.features
+    const { normal } = random(5)
+    const rows = 1500
+    const features = Float32Array.from({ length: rows * width }, normal)
+    const together = await model.run(features, rows)
+    for (const row of [0, 681, 682, 683, 1363, 1364, 1499])
+      expect(await model.run(features.slice(row * width, (row + 1) * width), 1)).toEqual(
+        together.slice(row * model.columns, (row + 1) * model.columns),
+      )
   })
 
   it('answers no rows with nothing, and refuses values that are not rows', async () => {
@@ -76,6 +102,11 @@ describe('the contract', () => {
     float64: 'ONNX_INPUT',
     fixed_rows: 'ONNX_INPUT',
     open_columns: 'ONNX_INPUT',
+    one_step: 'ONNX_INPUT',
+    open_length: 'ONNX_INPUT',
+    open_width: 'ONNX_INPUT',
+    fixed_sequences: 'ONNX_INPUT',
+    four_dimensions: 'ONNX_INPUT',
     output_name: 'ONNX_OUTPUT',
   }
 

@@ -8,7 +8,16 @@ import { sha256 } from '../../src/base/blobs.ts'
 import { SluiceError } from '../../src/base/errors.ts'
 import { bundleFolder, openBundle, openRegistered, writeBundle } from '../../src/registry/bundle.ts'
 import { fingerprint, signingKey, trustedKeys } from '../../src/registry/keys.ts'
-import { content, filesOf, type Kind, modelFile, openHome, register, temporaryFolder } from './example.ts'
+import {
+  content,
+  filesOf,
+  type Kind,
+  modelFile,
+  openHome,
+  register,
+  type SequenceKind,
+  temporaryFolder,
+} from './example.ts'
 
 const native = { name: 'model.txt', bytes: Buffer.from('tree\n') }
 
@@ -17,9 +26,9 @@ const home = mkdtempSync(join(tmpdir(), 'sluice-'))
 afterAll(() => rmSync(home, { recursive: true, force: true }))
 const key = signingKey(home)
 const trusted = trustedKeys(home)
-const made = new Map<Kind, Promise<string>>()
+const made = new Map<string, Promise<string>>()
 
-async function signed(kind: Kind = 'trees') {
+async function signed(kind: Kind | SequenceKind = 'trees') {
   const original = bundleFolder(home, kind, 1)
   if (!made.has(kind)) made.set(kind, writeBundle(original, content(kind), [...filesOf(kind), native], key))
   const digest = await made.get(kind)!
@@ -42,14 +51,17 @@ function forge({ folder, key }: Signed, change: (manifest: Record<string, unknow
 }
 
 describe('a bundle', () => {
-  it.each<Kind>(['logistic', 'trees', 'multiclass', 'linear'])('of %s opens as it was written', async kind => {
-    const { folder, digest, trusted } = await signed(kind)
-    const bundle = await openBundle(folder, trusted)
-    expect(readdirSync(folder).sort()).toEqual(['manifest.json', 'model.onnx', 'model.txt', 'signature.json'])
-    expect(bundle.manifest).toMatchObject({ format: 1, ...content(kind) })
-    expect(Buffer.compare(bundle.model, modelFile(kind))).toBe(0)
-    expect([digest, bundle.digest]).toEqual([sha256(readFileSync(join(folder, 'manifest.json'))), digest])
-  })
+  it.each(['logistic', 'trees', 'multiclass', 'linear', 'gru', 'attention'] as const)(
+    'of %s opens as it was written',
+    async kind => {
+      const { folder, digest, trusted } = await signed(kind)
+      const bundle = await openBundle(folder, trusted)
+      expect(readdirSync(folder).sort()).toEqual(['manifest.json', 'model.onnx', 'model.txt', 'signature.json'])
+      expect(bundle.manifest).toMatchObject({ format: 1, ...content(kind) })
+      expect(Buffer.compare(bundle.model, modelFile(kind))).toBe(0)
+      expect([digest, bundle.digest]).toEqual([sha256(readFileSync(join(folder, 'manifest.json'))), digest])
+    },
+  )
 
   it('lists the digests of its files', async () => {
     const { folder, trusted } = await signed()
@@ -145,6 +157,25 @@ describe('a bundle', () => {
       manifest => Object.assign(manifest, { input: { name: 'features', features: [{ name: 'f0', nullable: true }] } }),
       'BUNDLE_MODEL',
     )
+  })
+
+  it('is refused when manifest and graph differ in how many rows make a sequence', async () => {
+    const refuse = async (kind: Kind | SequenceKind, length: number | undefined, code: string) => {
+      const bundle = await signed(kind)
+      forge(bundle, manifest => Object.assign(manifest.input as object, { length }))
+      await expect(openBundle(bundle.folder, bundle.trusted)).rejects.toMatchObject({ code })
+    }
+    await refuse('gru', 7, 'BUNDLE_MODEL')
+    await refuse('gru', undefined, 'BUNDLE_MODEL')
+    await refuse('trees', 2, 'BUNDLE_MODEL')
+    for (const length of [1, 0, -6, 6.5]) await refuse('gru', length, 'BUNDLE_MANIFEST')
+    const write = (input: object) =>
+      writeBundle(join(home, 'odd'), { ...content('gru'), input } as ReturnType<typeof content>, filesOf('gru'), key)
+    await expect(write({ ...content('gru').input, length: 5 })).rejects.toMatchObject({
+      code: 'BUNDLE_MODEL',
+      message:
+        'the graph gives probability [N, 2] of 6 rows of 3 features, the manifest says probability [N, 2] of 5 rows of 3 features',
+    })
   })
 
   it('is not written over another, nor with a model that could not be opened again', async () => {

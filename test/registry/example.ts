@@ -13,6 +13,7 @@ import { addVersion } from '../../src/registry/versions.ts'
 const MODELS = new URL('../models/', import.meta.url)
 
 export type Kind = 'logistic' | 'trees' | 'multiclass' | 'linear'
+export type SequenceKind = 'gru' | 'lstm' | 'attention' | 'convolution'
 
 export const modelFile = (name: string): Uint8Array => readFileSync(new URL(`${name}.onnx`, MODELS))
 
@@ -36,19 +37,29 @@ export const expected: Record<Kind, { rows: (number | null)[][]; answer: number[
   readFileSync(new URL('expected.json', MODELS), 'utf8'),
 )
 
+/** What onnxruntime in Python answers for sequences of rows; null is a missing value. */
+export const expectedSequences: Record<SequenceKind, { sequences: (number | null)[][][]; answer: number[][] }> =
+  JSON.parse(readFileSync(new URL('sequences.json', MODELS), 'utf8'))
+
+export const isSequence = (kind: string): kind is SequenceKind => kind in expectedSequences
+
 const TASKS = {
   logistic: { task: 'binary', classes: [0, 1], output: 'probability' },
   trees: { task: 'binary', classes: [0, 1], output: 'probability' },
   multiclass: { task: 'multiclass', classes: ['down', 'flat', 'up'], output: 'probability' },
   linear: { task: 'regression', classes: [], output: 'prediction' },
+  gru: { task: 'binary', classes: [0, 1], output: 'probability' },
+  lstm: { task: 'regression', classes: [], output: 'prediction' },
+  attention: { task: 'multiclass', classes: ['down', 'flat', 'up'], output: 'probability' },
+  convolution: { task: 'binary', classes: [0, 1], output: 'probability' },
 } as const
 
 export type Content = Omit<BundleManifest, 'files' | 'format'>
 
-export function content(kind: Kind, changes: Partial<Content> = {}): Content {
+export function content(kind: Kind | SequenceKind, changes: Partial<Content> = {}): Content {
   const { task, classes, output } = TASKS[kind]
-  const width = expected[kind].rows[0].length
-  const nullable = kind === 'trees' || kind === 'multiclass'
+  const [row] = isSequence(kind) ? expectedSequences[kind].sequences[0] : expected[kind].rows
+  const nullable = isSequence(kind) || kind === 'trees' || kind === 'multiclass'
   const fit = { dataset: 'd', rows: 400, from: 0, to: 1, model: 'm' }
   return {
     name: 'demo',
@@ -58,9 +69,13 @@ export function content(kind: Kind, changes: Partial<Content> = {}): Content {
     task,
     classes: [...classes],
     model: { kind, params: {}, seed: 7, iterations: null },
-    input: { name: 'features', features: Array.from({ length: width }, (_, i) => ({ name: `f${i}`, nullable })) },
+    input: {
+      name: 'features',
+      ...(isSequence(kind) && { length: expectedSequences[kind].sequences[0].length }),
+      features: row.map((_, i) => ({ name: `f${i}`, nullable })),
+    },
     output,
-    decision: kind === 'multiclass' ? null : { threshold: 0.5, mode: 'long' },
+    decision: task === 'multiclass' ? null : { threshold: 0.5, mode: 'long' },
     features: [],
     timeframe: '1d',
     label: { kind: 'touch', horizon: 5, threshold: 0.01 },
@@ -101,7 +116,7 @@ type Home = Pick<ReturnType<typeof openHome>, 'home' | 'database'>
 /** Signs a bundle with the home's key and adds its row. */
 export async function register(
   { home, database }: Home,
-  kind: Kind,
+  kind: Kind | SequenceKind,
   changes: Partial<Content> = {},
   status: 'registered' | 'refused' = 'registered',
 ) {

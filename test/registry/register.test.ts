@@ -9,22 +9,24 @@ import type { TableManifest } from '../../src/data/manifest.ts'
 import type { Dataset } from '../../src/learn/dataset.ts'
 import type { Fit } from '../../src/learn/train.ts'
 import type { Selected } from '../../src/prove/contest.ts'
+import { bundleFolder, openBundle } from '../../src/registry/bundle.ts'
+import { trustedKeys } from '../../src/registry/keys.ts'
 import { rankAgreement, register, type Subject } from '../../src/registry/register.ts'
 import { listVersions } from '../../src/registry/versions.ts'
 import { testContext } from '../data/home.ts'
 import { put } from '../temporary.ts'
-import { expected, modelFile, passed } from './example.ts'
+import { content, type Kind, modelFile, passed, type SequenceKind } from './example.ts'
 
 /** What the stages before have left in a home. */
-async function judged({ home }: Context) {
+async function judged({ home }: Context, kind: Kind | SequenceKind = 'trees') {
   const path = join(home, 'dataset.arrow')
-  const features = expected.trees.rows[0].map((_, i) => `f${i}`)
+  const features = content(kind).input.features.map(({ name }) => name)
   const columns = ['time', 'end', 'open', 'close', 'label'].map(name => ({
     name: own(name),
     values: Float64Array.of(0, 1),
   }))
   await writeArrow(path, [...columns, ...features.map(name => ({ name, values: Float32Array.of(0, 1) }))])
-  put(home, 'fit/model.onnx', modelFile('trees'))
+  put(home, 'fit/model.onnx', modelFile(kind))
   const dataset = {
     digest: 'd',
     path,
@@ -46,11 +48,9 @@ async function judged({ home }: Context) {
   return { dataset, chosen, verdict: passed(proven, parity) }
 }
 
-it('two runs of one name that end at once get a version each', async () => {
-  const context = testContext()
-  const { dataset, chosen, verdict } = await judged(context)
+async function subjectOf(context: Context): Promise<Subject> {
   const { id: run } = await startRun({ name: 'demo', command: 'run', config: {}, folder: context.home }, context)
-  const subject: Subject = {
+  return {
     name: 'demo',
     run,
     seed: 7,
@@ -70,6 +70,12 @@ it('two runs of one name that end at once get a version each', async () => {
     } as unknown as TableManifest,
     git: { commit: null, dirty: null },
   }
+}
+
+it('two runs of one name that end at once get a version each', async () => {
+  const context = testContext()
+  const { dataset, chosen, verdict } = await judged(context)
+  const subject = await subjectOf(context)
   const one = () => register(dataset, chosen, verdict, subject, context)
   const made = await Promise.all([one(), one(), one()])
   expect(made.map(({ version }) => version).sort()).toEqual([1, 2, 3])
@@ -77,6 +83,17 @@ it('two runs of one name that end at once get a version each', async () => {
     [1, 2, 3].map(version => [version, 'registered']),
   )
   expect(readdirSync(join(context.home, 'models/demo')).sort()).toEqual(['1', '2', '3'])
+})
+
+it('the manifest of a sequence model says how many rows it reads, as its graph does, and no other one does', async () => {
+  const lengths = (['gru', 'trees'] as const).map(async kind => {
+    const context = testContext()
+    const { dataset, chosen, verdict } = await judged(context, kind)
+    const { name, version } = await register(dataset, chosen, verdict, await subjectOf(context), context)
+    const { manifest } = await openBundle(bundleFolder(context.home, name, version), trustedKeys(context.home))
+    return manifest.input.length
+  })
+  expect(await Promise.all(lengths)).toEqual([6, undefined])
 })
 
 it('a refit that ranks one of several classes otherwise is told, whichever class it is', () => {

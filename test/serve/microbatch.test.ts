@@ -8,6 +8,7 @@ function recorder() {
   const runs: number[] = []
   const model: OnnxModel = {
     output: 'prediction',
+    length: 1,
     features: 2,
     columns: 1,
     async run(features, rows) {
