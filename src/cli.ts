@@ -110,6 +110,14 @@ function buildProgram(): Command {
     .addOption(new Option('--task <task>').choices(['binary', 'multiclass', 'regression']).makeOptionMandatory())
     .requiredOption('--input <file>', 'y_true and y_score, y_score_<class> or y_pred')
     .option('--threshold <p>', 'predicted 1 when y_score >= p', number, 0.5)
+  const network = (signature: string, description: string, name: keyof typeof Commands) =>
+    add(program, signature, description, name).argument('<file>', 'a YAML file of a network: kind, budget, params')
+  network('params', 'trainable parameters of a network, held to its budget', 'params')
+  network('batch-size', 'the largest batch that fits into the memory', 'batchSize').option(
+    '--memory-mb <n>',
+    'what it may take (default: four fifths of what is free)',
+    number,
+  )
   add(program, 'report', 'the HTML report of a run', 'report')
     .argument('<run>', 'its id, or the beginning of it')
     .option('--out <file>', 'where to write it')
@@ -148,7 +156,7 @@ function buildProgram(): Command {
     .option('--host <address>', 'default: that of the config')
 
   const engine = program.command('engine').description("the engine's Python environment")
-  add(engine, 'install', 'installs a group of dependencies', 'installEngine').argument('<group>', 'core, dev')
+  add(engine, 'install', 'installs a group of dependencies', 'installEngine').argument('<group>', 'core, deep, dev')
   add(engine, 'check', 'is it there, and which versions', 'checkEngine', { isDefault: true })
   return program
 }

@@ -54,7 +54,10 @@ export function checkTogether(config: Checked, issues: z.RefinementCtx): void {
     ...featureProblems(config, rows),
     ...splitProblems(config, rows),
     ...preprocessProblems(config, rows),
-    ...modelProblems(config.models, config.task).map(({ path, message }) => ({ path: ['models', ...path], message })),
+    ...modelProblems(config.models, config.task, rows.timed).map(({ path, message }) => ({
+      path: ['models', ...path],
+      message,
+    })),
   ]
   for (const { path, message } of found) issues.addIssue({ code: 'custom', path, message })
 }

@@ -3,7 +3,8 @@ import { resolve } from 'node:path'
 import { dataError, usageError } from './base/errors.ts'
 import { findColumn, numbers, type Table } from './base/table.ts'
 import { isoTime } from './base/time.ts'
-import type { Act } from './command.ts'
+import type { Act, Caller, Options } from './command.ts'
+import type { ModelFile } from './modelfile.ts'
 import * as show from './show.ts'
 
 export const backtest: Act = async options => {
@@ -93,4 +94,79 @@ export const metrics: Act = async options => {
   const result = prove.metrics(options.task as 'binary', columns, { threshold: Number(options.threshold) })
   for (const warning of result.warnings) process.stderr.write(`warning: ${warning}\n`)
   return { json: { ...result, rows: table.rows }, text: show.figures(result.metrics) }
+}
+
+export const params: Act = async (options, caller) => {
+  const { budget, ...file } = await modelFile(options)
+  const { parameters } = await measured<{ parameters: number }>('parameters', file, caller)
+  const { BUDGETS } = await import('./learn/networks.ts')
+  const allowed = budget && BUDGETS[budget]
+  if (allowed && parameters > allowed)
+    throw usageError(
+      'BUDGET',
+      `${options.file} has ${parameters.toLocaleString('en')} trainable parameters, and its budget of ${budget} allows ${allowed.toLocaleString('en')}`,
+      { next: 'fewer or narrower layers, or a larger budget' },
+    )
+  const json = { parameters, kind: file.kind, budget: budget ?? null, allowed: allowed ?? null }
+  const within = allowed ? ` of the ${allowed.toLocaleString('en')} that its budget of ${budget} allows` : ''
+  return { json, text: `${parameters.toLocaleString('en')} trainable parameters${within}` }
+}
+
+interface Trial {
+  batch_size: number
+  memory_mb: number | null
+  seconds: number | null
+  fits: boolean
+  reason: string | null
+}
+
+export const batchSize: Act = async (options, caller) => {
+  const file = await modelFile(options)
+  const limit = options.memoryMb === undefined ? {} : { memory_mb: options.memoryMb }
+  const found = await measured<{ batch_size: number | null; tried: Trial[]; device: string; parameters: number }>(
+    'batch_size',
+    file,
+    caller,
+    limit,
+  )
+  const { batch_size, tried, device, parameters } = found
+  const text = [
+    show.table(
+      tried.map(({ batch_size, memory_mb, seconds, fits, reason }) => ({
+        batch_size,
+        memory_mb,
+        seconds,
+        fits: fits ? 'yes' : (reason ?? 'no'),
+      })),
+    ),
+    batch_size === null
+      ? `not even ${tried[0]?.batch_size ?? 8} rows fit on ${device}`
+      : `batch_size: ${batch_size} on ${device}`,
+  ].join('\n')
+  return { json: { batch_size, tried, device, parameters }, text }
+}
+
+async function modelFile(options: Options) {
+  const { readModelFile } = await import('./modelfile.ts')
+  return readModelFile(String(options.file), options.set)
+}
+
+/** What an engine of its own says of a network that nothing is fitted with. */
+async function measured<Answer>(
+  method: string,
+  { kind, preset, params, channels, task, classes }: Omit<ModelFile, 'budget'>,
+  { env, signal }: Caller,
+  more: object = {},
+): Promise<Answer> {
+  const { openEngine } = await import('./learn/engine.ts')
+  const { completeNetwork } = await import('./learn/networks.ts')
+  const { openLog } = await import('./base/log.ts')
+  const { enginePython } = await import('./context.ts')
+  const engine = openEngine({ python: enginePython(env), env, log: openLog({ quiet: true }), signal, size: 1 })
+  try {
+    const model = { kind, params: completeNetwork(kind, params, preset) }
+    return await engine.request<Answer>(method, { model, channels, task, ...(classes && { classes }), ...more })
+  } finally {
+    await engine.close()
+  }
 }

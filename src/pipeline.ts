@@ -13,7 +13,7 @@ import { build, buildInputs, type Features, planFeatures } from './features/buil
 import { broughtBySet } from './features/catalog.ts'
 import { pinTables } from './features/join.ts'
 import { type Dataset, datasetInputs, freeze, partSizes } from './learn/dataset.ts'
-import { expandModels } from './learn/models.ts'
+import { expandModels, longestContext } from './learn/models.ts'
 import { isIntact, type Trained, train } from './learn/train.ts'
 import { choose, requireTradable, type Selected } from './prove/contest.ts'
 import { judgeSelected, type Verdict } from './prove/verdict.ts'
@@ -124,9 +124,17 @@ export async function buildStage(
 }
 
 function datasetStage(features: Features, config: Config, run: Run, context: Context): Promise<Dataset> {
-  const { task, split, preprocess, seed, symbol } = config
+  const { task, split, preprocess, seed, symbol, models } = config
   const optional = broughtBySet(features.specs, config.features)
-  const wanted = { task, split, preprocess, seed, symbol, optional }
+  const wanted = {
+    task,
+    split,
+    preprocess,
+    seed,
+    symbol,
+    optional,
+    context: longestContext(expandModels(models, task)),
+  }
   const inputs = datasetInputs(features, wanted)
   return step(
     run,
@@ -134,7 +142,7 @@ function datasetStage(features: Features, config: Config, run: Run, context: Con
     inputs,
     () => freeze(features, wanted, context),
     context,
-    ({ path }) => existsSync(path),
+    ({ path, sequence }) => existsSync(path) && (!sequence || existsSync(sequence.path)),
   )
 }
 

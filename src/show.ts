@@ -12,7 +12,7 @@ import type { Check } from './prove/audit.ts'
 import type { Figures } from './prove/metrics.ts'
 import { differing, parameters } from './prove/search.ts'
 
-type Cell = string | number | boolean | null | undefined
+type Cell = string | number | boolean | null | undefined | number[]
 
 /** Rows as aligned columns, numbers to the right. */
 export function table(rows: Record<string, Cell>[]): string {

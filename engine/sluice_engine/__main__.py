@@ -14,10 +14,11 @@ THREADS = max(1, int(os.environ.get("SLUICE_THREADS") or 1))
 os.environ.update(OMP_NUM_THREADS=str(THREADS), OPENBLAS_NUM_THREADS=str(THREADS), OMP_WAIT_POLICY="PASSIVE")
 
 from . import protocol  # noqa: E402  (after the threads are set)
-from .protocol import Events, Failure, Fit, Hello, Stop, Stopped  # noqa: E402
+from .protocol import BatchSize, Events, Failure, Fit, Hello, Parameters, Stop, Stopped  # noqa: E402
 
 # After stdin has ended nobody listens; a second lets `echo ... | python -m sluice_engine` be answered.
 GRACE_SECONDS = 1.0
+DEEP = ("torch", "transformers", "accelerate", "safetensors", "onnxscript", "psutil")
 
 
 def main() -> None:
@@ -50,6 +51,10 @@ def serve(lines: "queue.SimpleQueue[bytes | None]", events: Events, stopping: th
                 return
             if isinstance(request, Hello):
                 events.emit(request.id, "done", protocol=protocol.VERSION, versions=protocol.versions())
+            elif isinstance(request, Parameters | BatchSize):
+                from .deep import measure
+
+                events.emit(request.id, "done", **measure.run(request, stopping))
             else:
                 answer(request, events, stopping)
         except Stopped:
@@ -59,7 +64,9 @@ def serve(lines: "queue.SimpleQueue[bytes | None]", events: Events, stopping: th
                 traceback.print_exception(failure.__cause__)
             events.emit(protocol.id_of(line), "failed", code=failure.code, reason=failure.reason)
         except ModuleNotFoundError as error:
-            events.emit(protocol.id_of(line), "failed", code="GROUP_MISSING", reason=f"{error}; install the group core")
+            group = "deep" if error.name in DEEP else "core"
+            reason = f"{error}: sluice engine install {group}"
+            events.emit(protocol.id_of(line), "failed", code="GROUP_MISSING", reason=reason)
         except Exception as error:
             traceback.print_exc()
             events.emit(protocol.id_of(line), "failed", code="INTERNAL", reason=f"{type(error).__name__}: {error}")

@@ -53,12 +53,44 @@ def load(dataset: Dataset) -> Table:
     except (pa.ArrowException, OSError) as error:
         raise Failure("DATASET_CORRUPT", f"{dataset.path}: {error}") from None
     features = np.column_stack(columns)
+    check_features(features, dataset)
+    return Table(features, label)
+
+
+@dataclass
+class Sequence:
+    """What windows are cut from."""
+
+    features: np.ndarray  # (M, F) float32, mapped; the rows of one symbol follow each other
+    ends: np.ndarray  # (N,) int64: the row that each sample of the dataset ends with
+
+
+def load_sequence(dataset: Dataset) -> Sequence:
+    """Memory-maps the rows of a sequence without a copy. Errors as of load."""
+    path, at = dataset.sequence.path, dataset.sequence.at
+    for file in (dataset.path, path):
+        if not os.path.isfile(file):
+            raise Failure("DATASET_MISSING", f"no file {file}")
+    try:
+        values = pa.ipc.open_file(pa.memory_map(path)).read_all().column(0)
+        if values.type != pa.list_(values.type.value_field, len(dataset.features)) or values.num_chunks != 1:
+            raise pa.ArrowInvalid(f"{path} holds {values.type}, not lists of {len(dataset.features)} values")
+        features = values.chunk(0).values.to_numpy().reshape(-1, len(dataset.features))
+        ends = column(pa.ipc.open_file(pa.memory_map(dataset.path)).read_all(), at, pa.uint32()).astype(np.int64)
+    except (pa.ArrowException, OSError) as error:
+        raise Failure("DATASET_CORRUPT", f"{path}: {error}") from None
+    if len(ends) and ends.max() >= len(features):
+        raise Failure("DATASET_CORRUPT", f"a sample ends with row {ends.max()} of the {len(features)} in {path}")
+    check_features(features, dataset)
+    return Sequence(features, ends)
+
+
+def check_features(features: np.ndarray, dataset: Dataset) -> None:
     for name, infinite in zip(dataset.features, np.isinf(features).any(axis=0), strict=True):
         if infinite:
             raise Failure("NOT_FINITE", f"feature {name} holds an infinite value")
     for name, words in dataset.categories.items():
         check_codes(name, features[:, dataset.features.index(name)], words)
-    return Table(features, label)
 
 
 def check_codes(name: str, codes: np.ndarray, words: int) -> None:

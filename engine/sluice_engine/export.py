@@ -28,18 +28,23 @@ def graph(prepared: Preparation, model: Ensemble | Linear, features: int, task: 
     nodes = Nodes()
     write = ensemble if isinstance(model, Ensemble) else linear
     name, columns = write(nodes, matrix(nodes, prepared, features), model)
+    return whole(nodes, name, [features], columns, task, OPSETS)
+
+
+def whole(nodes: "Nodes", name: str, shape: list[int], columns: int, task: str, opsets: dict[str, int]) -> bytes:
+    """The model whose `features` have a shape of [N, *shape] and whose answer is `name`, [N, columns]."""
     nodes.add("Cast", [name], OUTPUT[task], to=TensorProto.FLOAT)
     body = helper.make_graph(
         nodes.nodes,
         "sluice",
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", features])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", *shape])],
         [helper.make_tensor_value_info(OUTPUT[task], TensorProto.FLOAT, ["N", columns])],
         nodes.constants,
     )
-    opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
-    whole = helper.make_model(body, producer_name="sluice", opset_imports=opsets, ir_version=IR_VERSION)
-    onnx.checker.check_model(whole, full_check=True)
-    return whole.SerializeToString(deterministic=True)
+    imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
+    model = helper.make_model(body, producer_name="sluice", opset_imports=imports, ir_version=IR_VERSION)
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString(deterministic=True)
 
 
 class Nodes:
@@ -58,11 +63,11 @@ class Nodes:
         return name
 
 
-def matrix(nodes: Nodes, prepared: Preparation, features: int) -> str:
-    """What prepare.apply does, in its order and precision."""
+def matrix(nodes: Nodes, prepared: Preparation, features: int, rows: str = "features") -> str:
+    """What prepare.apply does to `rows` [N, F], in its order and precision."""
     precision = helper.np_dtype_to_tensor_dtype(prepared.numbers.fill.dtype)
-    groups = numbers(nodes, prepared.numbers, features, precision)
-    groups += categories(nodes, prepared.categories, precision)
+    groups = numbers(nodes, rows, prepared.numbers, features, precision)
+    groups += categories(nodes, rows, prepared.categories, precision)
     name = groups[0] if len(groups) == 1 else nodes.add("Concat", groups, "prepared", axis=1)
     if prepared.shift is None:
         return name
@@ -70,10 +75,10 @@ def matrix(nodes: Nodes, prepared: Preparation, features: int) -> str:
     return nodes.add("Div", [name, nodes.constant("scale", prepared.scale)], "scaled")
 
 
-def numbers(nodes: Nodes, made: NumberColumns, features: int, precision: int) -> list[str]:
+def numbers(nodes: Nodes, rows: str, made: NumberColumns, features: int, precision: int) -> list[str]:
     if not len(made.features):
         return []
-    name = "features" if len(made.features) == features else columns_of(nodes, "features", made.features, "numbers")
+    name = rows if len(made.features) == features else columns_of(nodes, rows, made.features, "numbers")
     groups = []
     if len(made.indicated):
         missing = nodes.add("IsNaN", [columns_of(nodes, name, made.indicated, "indicated")], "indicated_missing")
@@ -95,10 +100,10 @@ def clipped(nodes: Nodes, name: str, beyond: str, bound: np.ndarray, side: str) 
     return nodes.add("Where", [nodes.add(beyond, [name, limit], f"beyond_{side}"), limit, name], f"within_{side}")
 
 
-def categories(nodes: Nodes, made: CategoryColumns, precision: int) -> list[str]:
+def categories(nodes: Nodes, rows: str, made: CategoryColumns, precision: int) -> list[str]:
     if not len(made.features):
         return []
-    raw = columns_of(nodes, "features", made.features, "raw_codes")
+    raw = columns_of(nodes, rows, made.features, "raw_codes")
     words = nodes.constant("words", made.words.astype(np.float32))
     missing = nodes.constant("missing_code", made.missing.astype(np.float32))
     above = nodes.add("GreaterOrEqual", [raw, nodes.constant("zero_code", np.zeros(1, np.float32))], "not_negative")
@@ -212,7 +217,10 @@ def leaf_weights(trees: list[Tree], tree_of: np.ndarray, node_of: np.ndarray) ->
 
 def run(graph: bytes, x: np.ndarray, threads: int) -> np.ndarray:
     """The graph's only output on (N, F) float32."""
+    return session(graph, threads).run(None, {"features": x})[0]
+
+
+def session(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    return session.run(None, {"features": x})[0]
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from . import artefacts, data, models, prepare, structure
+from . import artefacts, data, deep, models, prepare, structure
 from .models.job import Fitted, Job
-from .prepare import Preparation
+from .prepare import Defaults, Preparation
 from .protocol import Categories, Export, Failure, Fit, Stopped, treatments
 
 Emit = Callable[..., None]  # emit(event, **fields)
@@ -28,6 +28,10 @@ class Engine:
 
     def run(self, request: Fit, emit: Emit, stopping: threading.Event) -> dict[str, Any]:
         """Fits, predicts and writes; answers the fields of `done`. Failure for what the request is to blame for."""
+        if request.model.kind in deep.FAMILIES:
+            from .deep import fit as networks
+
+            return networks.run(request, self, emit, stopping)
         kind = models.load(request.model.kind)
         table = self.table(request)
         job, prepared = gather(request, kind, table, self, emit, stopping)
@@ -68,10 +72,10 @@ def gather(
     y, y_stop = (data.targets(table.label[rows], dataset) for rows in (train, stop))
     check_classes(y, dataset.classes, dataset.task)
     weights = data.class_weights(y, len(dataset.classes)) if balanced else None
-    check_encodings(request, kind)
+    check_encodings(request, kind.NATIVE)
     what = (*data.key(dataset), tuple(dataset.classes), dataset.task, data.rows_key(request.rows.train))
     how = (*treatments(request), request.model.prepare.numbers.scale, kind.NUMBERS, request.model.seed)
-    prepared, x = engine.prepared.get((what, how), lambda: learn(request, kind, table.features[train], y))
+    prepared, x = engine.prepared.get((what, how), lambda: learn(request, kind.NUMBERS, table.features[train], y))
     key = (what, how, request.model.kind, balanced, data.rows_key(stop_rows))
     job = Job(
         task=dataset.task,
@@ -95,18 +99,18 @@ def gather(
     return job, prepared
 
 
-def learn(request: Fit, kind: Any, x: np.ndarray, y: np.ndarray) -> tuple[Preparation, np.ndarray]:
+def learn(request: Fit, defaults: Defaults, x: np.ndarray, y: np.ndarray) -> tuple[Preparation, np.ndarray]:
     """The preparation of raw training rows, and what they are then. More than two classes are a 0/1 label each."""
     dataset, model = request.dataset, request.model
     labels = y[:, None] == np.arange(len(dataset.classes)) if dataset.task == "multiclass" else y[:, None]
     words = [dataset.categories.get(name, 0) for name in dataset.features]
     how = treatments(request)
-    return prepare.fit(x, labels.astype(np.float64), how, words, kind.NUMBERS, model.prepare.numbers.scale, model.seed)
+    return prepare.fit(x, labels.astype(np.float64), how, words, defaults, model.prepare.numbers.scale, model.seed)
 
 
-def check_encodings(request: Fit, kind: Any) -> None:
-    native = [isinstance(how, Categories) and how.encode == "native" for how in treatments(request)]
-    if any(native) and not kind.NATIVE:
+def check_encodings(request: Fit, native: bool) -> None:
+    asked = any(isinstance(how, Categories) and how.encode == "native" for how in treatments(request))
+    if asked and not native:
         reason = f"{request.model.kind} cannot split by categories as they are; encode them one_hot, ordinal or target"
         raise Failure("ENCODING_UNSUPPORTED", reason)
 

@@ -11,6 +11,7 @@ VERSION = 1
 
 Name = Annotated[str, msgspec.Meta(min_length=1)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
 Words = Annotated[int, msgspec.Meta(ge=0, le=2**24 - 2)]  # float32 counts no further
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Ranges = list[tuple[Count, Count]]  # half-open: [[0, 1300], [1310, 1400]]
@@ -21,6 +22,13 @@ class Struct(msgspec.Struct, forbid_unknown_fields=True):
     pass
 
 
+class Sequence(Struct):
+    """Rows that samples are windows of: every row with its features, those of one symbol after each other."""
+
+    path: Name  # an Arrow file with one column of fixed-size lists of float32
+    at: Name  # the column of the dataset that says with which of those rows a sample ends
+
+
 class Dataset(Struct):
     digest: Name
     path: Name
@@ -29,6 +37,7 @@ class Dataset(Struct):
     task: Literal["binary", "multiclass", "regression"]
     classes: list[float] = []  # label values in the order of the predicted columns
     categories: dict[Name, Words] = {}  # feature -> K: it holds codes 0..K-1, K for a word never seen, NaN for missing
+    sequence: Sequence | None = None
 
 
 class Numbers(Struct, frozen=True):
@@ -81,6 +90,8 @@ class Fit(Struct, tag="fit", tag_field="method"):
     model: Model
     rows: Parts
     out: Name
+    checkpoints: Name | None = None  # an existing directory; a fit of a network goes on from what it finds there
+    weights: Name | None = None  # model.safetensors of a fit of the same network: nothing is trained
     iterations: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
@@ -88,7 +99,27 @@ class Export(Fit, tag="export", tag_field="method"):
     """The fit done again (equal seeds give equal bits), and the model written as ONNX and in its own format."""
 
 
-Request = Hello | Fit | Export | Stop
+class Measured(Struct):
+    """A network that nothing is fitted with."""
+
+    id: Name
+    model: Model
+    channels: Positive
+    task: Literal["binary", "multiclass", "regression"]
+    classes: Count = 0
+
+
+class Parameters(Measured, tag="parameters", tag_field="method"):
+    """How many trainable parameters it has, counted without memory for them."""
+
+
+class BatchSize(Measured, tag="batch_size", tag_field="method"):
+    """The largest power of two of rows that a forward and backward pass has room for."""
+
+    memory_mb: Annotated[float, msgspec.Meta(gt=0)] | None = None
+
+
+Request = Hello | Fit | Export | Parameters | BatchSize | Stop
 
 
 class Failure(Exception):
@@ -186,6 +217,10 @@ DISTRIBUTIONS = {
     "onnx": ["onnx"],
     "onnxruntime": ["onnxruntime"],
     "msgspec": ["msgspec"],
+    "torch": ["torch"],
+    "transformers": ["transformers"],
+    "accelerate": ["accelerate"],
+    "safetensors": ["safetensors"],
 }
 
 

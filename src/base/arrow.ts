@@ -12,6 +12,8 @@ export type ArrowValues = Float64Array | Float32Array | Int32Array | Uint32Array
 export interface ArrowColumn {
   name: string
   values: ArrowValues
+  /** So many float32 values make one row, a list of fixed size. */
+  width?: number
 }
 
 /** What a stage calls a column of its own beside those that a user has named, which begin with no space: a feature may be called close. */
@@ -22,10 +24,11 @@ export async function writeArrow(path: string, columns: ArrowColumn[]): Promise<
   const arrow = await import('apache-arrow')
   const vectors: Record<string, Vector> = Object.create(null) // a column may be called __proto__
   const written = new Set<ArrayBufferLike>()
-  for (const { name, values } of columns) {
+  for (const { name, values, width } of columns) {
     if (Object.hasOwn(vectors, name))
       throw dataError('DUPLICATE_COLUMN', `${path} would have two columns named ${name}`)
     if (Array.isArray(values)) vectors[name] = arrow.vectorFromArray(values, new arrow.Utf8())
+    else if (width !== undefined) vectors[name] = lists(arrow, values as Float32Array, width)
     else {
       // The library writes memory that two columns share once, and the file cannot be read.
       vectors[name] = arrow.makeVector(written.has(values.buffer) ? values.slice() : values)
@@ -35,7 +38,13 @@ export async function writeArrow(path: string, columns: ArrowColumn[]): Promise<
   writeAtomic(path, arrow.tableToIPC(new arrow.Table(vectors), 'file'))
 }
 
-/** Reads every column; number columns without nulls are views of the file's bytes. A damaged file is CORRUPT_FILE. */
+function lists(arrow: Arrow, values: Float32Array, width: number): Vector {
+  const child = arrow.makeData({ type: new arrow.Float32(), length: values.length, data: values })
+  const type = new arrow.FixedSizeList(width, new arrow.Field('item', child.type))
+  return arrow.makeVector(arrow.makeData({ type, length: values.length / width, child }))
+}
+
+/** Reads every column; number columns without nulls are views of the file's bytes, and lists of a fixed size their values. A damaged file is CORRUPT_FILE. */
 export async function readArrow(path: string): Promise<Map<string, ArrowValues>> {
   const arrow = await import('apache-arrow')
   try {
@@ -55,6 +64,8 @@ const isWhole = (bytes: Buffer): boolean =>
   [0, bytes.length - MAGIC.length].every(at => at >= 0 && bytes.toString('latin1', at, at + MAGIC.length) === MAGIC)
 
 function valuesOf(vector: Vector): ArrowValues {
+  const lists = vector.getChildAt(0)
+  if (lists) return lists.toArray() as Float32Array
   const values = vector.toArray()
   return ArrayBuffer.isView(values) ? (values as ArrowValues) : [...vector]
 }

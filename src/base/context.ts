@@ -21,12 +21,8 @@ export interface Context {
 export interface Engine {
   /** How many requests run at once. */
   size: number
-  /** Sends a request to the process that suits it best (`affinity` names the matrix it will build or find) and resolves with its `done` event. */
-  request<Done>(
-    method: string,
-    body: object,
-    options?: { affinity?: string; onEvent?: (event: EngineEvent) => void },
-  ): Promise<Done>
+  /** Sends a request to the process that suits it best and resolves with its `done` event. */
+  request<Done>(method: string, body: object, options?: RequestOptions): Promise<Done>
   /** CPU seconds of all requests so far, and the peak memory of the processes that run now. */
   usage(): { cpu_seconds: number; memory_mb: number }
   /** SHA-256 of the engine's code and of the libraries that run: part of what a fit is found by. */
@@ -36,8 +32,18 @@ export interface Engine {
   close(): Promise<void>
 }
 
+export interface RequestOptions {
+  /** Names the matrix that it will build or find. */
+  affinity?: string
+  /** Threads that it runs (default 1): so many cores are left to it. */
+  cores?: number
+  /** Aborted: it is asked to stop at its next safe point, and rejects with the signal's reason when it has. */
+  signal?: AbortSignal
+  onEvent?: (event: EngineEvent) => void
+}
+
 export interface EngineEvent {
-  event: 'progress' | 'warning'
+  event: 'progress' | 'warning' | 'checkpoint'
   step?: number
   of?: number
   metrics?: Record<string, number | null>

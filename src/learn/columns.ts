@@ -69,6 +69,10 @@ export function codeAll(
   return { columns: coded, warnings }
 }
 
+/** Further rows of a column, by the words that it was coded with. Throws as codeAll does where float32 cannot hold them. */
+export const codeLike = ({ name, words }: Coded, values: Values): Float32Array =>
+  values instanceof Float64Array ? toFloat32(name, values) : encode(words!, values)
+
 /** Numbers as float32, words as codes by the vocabulary of the training rows. */
 function code({ name, values }: { name: string; values: Values }, train: Uint32Array): Coded {
   if (values instanceof Float64Array) return { name, values: toFloat32(name, values) }

@@ -1,6 +1,6 @@
 // A dataset: raw float32 features, label and split under one digest, written once as an Arrow file that the engine maps. Nothing is fitted here.
 import { join } from 'node:path'
-import { own, readArrow, writeArrow } from '../base/arrow.ts'
+import { type ArrowColumn, own, readArrow, writeArrow } from '../base/arrow.ts'
 import type { Context } from '../base/context.ts'
 import { dataError } from '../base/errors.ts'
 import { besideOthers, type Column, jsonDigest, type Table, takeRows, takeValues, type Values } from '../base/table.ts'
@@ -8,15 +8,16 @@ import { writeTable } from '../data/files.ts'
 import { type FeatureRows, type Features, readFeatures } from '../features/build.ts'
 import type { Task } from '../features/labels.ts'
 import { vocabularyOf } from './categories.ts'
-import { alike, type Coded, chooseColumns, codeAll, isMissing, missingColumns } from './columns.ts'
+import { alike, type Coded, chooseColumns, codeAll, codeLike, isMissing, missingColumns } from './columns.ts'
 import { type Prepare, type PreprocessConfig, prepareOf } from './preprocess.ts'
+import { historyOf, readHistory, type Sequence, withContext, writeHistory } from './sequence.ts'
 import { shuffledSplit } from './shuffle.ts'
 import { indices, type Range, type Split, type SplitConfig, size, split } from './split.ts'
 import { type Target, target } from './target.ts'
 
 export type { Task } from '../features/labels.ts'
 
-const VERSION = 5
+const VERSION = 6
 export interface Dataset {
   digest: string
   /** Arrow file with the columns of DatasetRows: every feature under its name, the others as `own` names them. */
@@ -44,6 +45,8 @@ export interface Dataset {
   to: number
   split: Split
   warnings: string[]
+  /** Where samples are windows of rows: how many rows they may read, and the file that holds those (see sequence.ts). */
+  sequence?: Sequence
 }
 
 /** The rows of a dataset: what was measured of a row as float64, what is learned from as float32. */
@@ -51,6 +54,8 @@ export interface DatasetRows extends Omit<FeatureRows, 'features'> {
   /** Time of the bar at which the label is known. */
   end: Float64Array
   features: Float32Array[]
+  /** Where samples are windows: the row of the sequence that each ends with. */
+  at?: Uint32Array
 }
 
 /** The sections of a config that decide on rows; `seed` is that of a shuffle. */
@@ -63,10 +68,15 @@ export interface DatasetConfig {
   symbol?: string
   /** Features that are left out where nothing can be learned from them. */
   optional?: string[]
+  /** Rows that a sample must be able to read, its own the last (default 1). */
+  context?: number
 }
 
 /** What a dataset is found by. */
-export const datasetInputs = (built: Features, { task, split, preprocess, seed, symbol, optional }: DatasetConfig) => ({
+export const datasetInputs = (
+  built: Features,
+  { task, split, preprocess, seed, symbol, optional, context = 1 }: DatasetConfig,
+) => ({
   version: VERSION,
   features: built.digest,
   label: built.label,
@@ -76,6 +86,7 @@ export const datasetInputs = (built: Features, { task, split, preprocess, seed, 
   ...(built.timed ? {} : { seed }),
   ...(symbol !== undefined && { symbol }),
   ...(optional?.length && { optional }),
+  ...(context > 1 && { context }),
 })
 
 /**
@@ -84,9 +95,9 @@ export const datasetInputs = (built: Features, { task, split, preprocess, seed, 
  * (usage) those of prepareOf.
  */
 export async function freeze(built: Features, config: DatasetConfig, context: Context): Promise<Dataset> {
-  const { preprocess, task, optional = [] } = config
+  const { preprocess, task, optional = [], context: length = 1 } = config
   const source = await readFeatures(built)
-  const { rows, dropped } = labelledRows(built, source, config)
+  const { rows, ready, dropped } = labelledRows(built, source, config)
   const aim = target(takeValues(source.label, rows), task, built.words)
   const ends = labelEnds(source.time, source.symbol, built.horizon)
   const times = { time: takeValues(source.time, rows), end: takeValues(ends, rows) }
@@ -101,7 +112,21 @@ export async function freeze(built: Features, config: DatasetConfig, context: Co
   const digest = jsonDigest(datasetInputs(built, config))
   const path = join(context.home, 'cache', 'datasets', `${digest}.arrow`)
   const label = order ? takeValues(aim.label, order) : aim.label
-  await writeRows(path, placed, { ...source, end: ends }, label, columns, built.market)
+  const history = length > 1 ? historyOf(ready, source.symbol) : undefined
+  const at = history && { name: own('at'), values: Uint32Array.from(placed, row => history.place[row]) }
+  await writeRows(path, placed, { ...source, end: ends }, label, columns, built.market, at)
+  const sequence = history && {
+    length,
+    path: join(context.home, 'cache', 'datasets', `${digest}.rows.arrow`),
+    rows: history.rows.length,
+  }
+  if (sequence) {
+    const named = new Map(built.features.map((name, i) => [name, source.features[i]]))
+    await writeHistory(
+      sequence.path,
+      columns.map(column => codeLike(column, takeValues(named.get(column.name)!, history!.rows))),
+    )
+  }
   const { market, timed, horizon } = built
   const { classes, classNames } = aim
   // Who leaves rows out that lack something has no use for their answers.
@@ -124,6 +149,7 @@ export async function freeze(built: Features, config: DatasetConfig, context: Co
     horizon,
     ...span(times.time),
     split,
+    ...(sequence && { sequence }),
     warnings: [
       ...dropped,
       ...missingColumns(
@@ -145,22 +171,27 @@ function writeRows(
   label: Float64Array,
   columns: Coded[],
   market: boolean,
+  at?: ArrowColumn,
 ): Promise<void> {
   const measured = Object.entries({ time, end, ...(market && { open, close }) })
   return writeArrow(path, [
     ...measured.map(([name, values]) => ({ name: own(name), values: takeValues(values, placed) })),
     { name: own('label'), values: label },
     ...(symbol ? [{ name: own('symbol'), values: Array.from(placed, row => symbol[row]) }] : []),
+    ...(at ? [at] : []),
     ...columns.map(({ name, values }) => ({ name, values })),
   ])
 }
 
-/** Rows with a label, and with every feature's warm-up behind them where rows follow each other; under drop_rows with every feature. */
+/**
+ * Rows with a label, and with every feature's warm-up and the rest of their context behind them where rows follow each other; under
+ * drop_rows with every feature. `ready`: the rows that may be read, labelled or not.
+ */
 function labelledRows(
   built: Features,
   { label, symbol, features: all }: FeatureRows,
-  { preprocess: { missing }, symbol: only, optional = [] }: DatasetConfig,
-): { rows: Int32Array; dropped: string[] } {
+  { preprocess: { missing }, symbol: only, optional = [], context = 1 }: DatasetConfig,
+): { rows: Int32Array; ready: Int32Array; dropped: string[] } {
   // A column that nobody named and that is empty is waited for by none.
   const features = all.filter(
     (values, i) =>
@@ -170,17 +201,19 @@ function labelledRows(
     ? warm(features, symbol, label.length)
     : Int32Array.from({ length: label.length }, (_, row) => row)
   const own = only === undefined ? ready : ready.filter(row => symbol?.[row] === only)
-  const labelled = own.filter(row => !Number.isNaN(label[row]))
+  const reaching = context > 1 ? withContext(own, symbol, context) : own
+  const labelled = reaching.filter(row => !Number.isNaN(label[row]))
   const whole =
     missing === 'drop_rows' ? labelled.filter(row => !features.some(values => isMissing(values[row]))) : labelled
   if (whole.length === 0)
     throw dataError(
       'TOO_SHORT',
-      `${label.length} ${built.timed ? 'bars' : 'rows'} leave no row: ${describeShortage(label.length, own.length, labelled.length, built)}`,
+      `${label.length} ${built.timed ? 'bars' : 'rows'} leave no row: ${describeShortage(label.length, reaching.length, labelled.length, built, context)}`,
       { next: labelled.length ? 'preprocess.missing: impute' : 'more bars, shorter windows or a shorter horizon' },
     )
   return {
     rows: whole,
+    ready: own,
     dropped: [
       ...(built.timed ? [] : counted(own.length - labelled.length, 'without a label')),
       ...counted(labelled.length - whole.length, 'with a missing value (preprocess.missing: drop_rows)'),
@@ -224,10 +257,11 @@ export function warm(features: Values[], symbol: (string | null)[] | undefined, 
   return Int32Array.from(ready)
 }
 
-function describeShortage(bars: number, ready: number, labelled: number, built: Features): string {
+function describeShortage(bars: number, ready: number, labelled: number, built: Features, context: number): string {
   if (labelled) return `each of ${labelled} has a feature that is missing`
   if (!built.timed) return 'none of them has a label'
   if (ready) return `the label looks ${built.horizon} bars ahead and ${ready} rows have features`
+  if (context > 1) return `the features need ${built.warmup} bars, and a sample reads ${context} rows`
   return `the features need ${built.warmup} bars before their first value${bars > built.warmup ? ', and one of them never has one' : ''}`
 }
 
@@ -252,7 +286,36 @@ export async function readDataset({ path, features }: Pick<Dataset, 'path' | 'fe
     (columns.get(own(name)) as Float64Array | undefined) ?? new Float64Array(label.length).fill(Number.NaN)
   const symbol = columns.get(own('symbol')) as (string | null)[] | undefined
   const values = features.map(name => columns.get(name) as Float32Array)
-  return { time, end, open: price('open'), close: price('close'), label, symbol, features: values }
+  const at = columns.get(own('at')) as Uint32Array | undefined
+  return { time, end, open: price('open'), close: price('close'), label, symbol, features: values, at }
+}
+
+/** How many values are handed to a model at once. */
+const VALUES_AT_ONCE = 1 << 22
+
+/** Rows as a model of this context reads them, in blocks: row-major float32 [rows, context, features], NaN for missing. */
+export async function* vectors(
+  dataset: Pick<Dataset, 'path' | 'features' | 'sequence'>,
+  rows: Uint32Array,
+  context: number,
+): AsyncGenerator<{ values: Float32Array; rows: number }> {
+  const { features, at } = await readDataset(dataset)
+  const history = context > 1 ? await readHistory(dataset.sequence!) : undefined
+  const [count, width] = [features.length, features.length * context]
+  const block = Math.max(1, Math.floor(VALUES_AT_ONCE / width))
+  for (let from = 0; from < rows.length; from += block) {
+    const own = rows.subarray(from, from + block)
+    const values = new Float32Array(own.length * width)
+    if (history)
+      for (const [i, row] of own.entries()) {
+        const end = (at![row] + 1) * count
+        values.set(history.subarray(end - width, end), i * width)
+      }
+    else
+      for (const [j, column] of features.entries())
+        for (let i = 0; i < own.length; i++) values[i * width + j] = column[own[i]]
+    yield { values, rows: own.length }
+  }
 }
 
 /** Writes train.parquet, val.parquet and test.parquet: time (or the number of the row in the table, from 0), symbol where there are several, the float32 features and the label; words as words. */

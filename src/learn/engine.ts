@@ -6,7 +6,7 @@ import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import type { Engine, EngineEvent } from '../base/context.ts'
+import type { Engine, EngineEvent, RequestOptions } from '../base/context.ts'
 import { dataError, engineError, interruption, type SluiceError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { jsonDigest } from '../base/table.ts'
@@ -17,6 +17,7 @@ const START_TIMEOUT_MS = 60_000
 const CLOSE_TIMEOUT_MS = 2000
 const LAST_WORDS_MS = 500
 const STDERR_TAIL = 20
+const STOP = `${JSON.stringify({ id: 'stop', method: 'stop' })}\n`
 
 /** Where the package sluice_engine lies. */
 const ENGINE_HOME = join(dirname(fileURLToPath(import.meta.url)), '../../engine')
@@ -33,11 +34,9 @@ export interface EngineOptions {
   size?: number
 }
 
-interface Job {
+interface Job extends RequestOptions {
   method: string
   body: object
-  affinity?: string
-  onEvent?: (event: EngineEvent) => void
   resolve(done: unknown): void
   reject(error: Error): void
 }
@@ -80,16 +79,35 @@ class Pool implements Engine {
     options.signal.addEventListener('abort', this.abort, { once: true })
   }
 
-  request<Done>(
-    method: string,
-    body: object,
-    { affinity, onEvent }: { affinity?: string; onEvent?: (event: EngineEvent) => void } = {},
-  ): Promise<Done> {
+  request<Done>(method: string, body: object, options: RequestOptions = {}): Promise<Done> {
     if (this.options.signal.aborted || this.closing) return Promise.reject(interruption())
+    if (options.signal?.aborted) return Promise.reject(options.signal.reason)
     return new Promise<Done>((resolve, reject) => {
-      this.queue.push({ method, body, affinity, onEvent, resolve: done => resolve(done as Done), reject })
+      const job: Job = { method, body, ...options, resolve: done => resolve(done as Done), reject }
+      const stop = () => this.stop(job)
+      const settled =
+        <Value>(settle: (value: Value) => void) =>
+        (value: Value) => {
+          options.signal?.removeEventListener('abort', stop)
+          settle(value)
+        }
+      job.resolve = settled(job.resolve)
+      job.reject = settled(reject)
+      options.signal?.addEventListener('abort', stop)
+      this.queue.push(job)
       this.dispatch()
     })
+  }
+
+  /** One that waits is given up; a process at work on it is told, and ends when it has answered. */
+  private stop(job: Job): void {
+    const waiting = this.queue.indexOf(job)
+    if (waiting >= 0) {
+      this.queue.splice(waiting, 1)
+      job.reject(job.signal?.reason)
+      return
+    }
+    for (const worker of this.workers) if (worker.job === job) worker.child.stdin.write(STOP)
   }
 
   usage() {
@@ -114,7 +132,7 @@ class Pool implements Engine {
   /** What our own environment holds is in its lock, so no process is started to ask it; any other one is asked. */
   private async identify(): Promise<string> {
     const libraries = isOwn(this.options.python)
-      ? readFileSync(join(LOCKS, 'core.lock'), 'utf8')
+      ? ['core', 'deep'].map(group => readFileSync(join(LOCKS, `${group}.lock`), 'utf8'))
       : await this.versions()
     return jsonDigest({ code: codeDigest(), libraries })
   }
@@ -134,7 +152,18 @@ class Pool implements Engine {
 
   private readonly abort = (): void => {
     this.rejectWaiting(interruption())
-    for (const worker of this.workers) this.fail(worker, interruption())
+    for (const worker of this.workers) {
+      // What can be stopped leaves a checkpoint while the command tidies up; close() ends it in any case.
+      if (worker.job?.signal) this.release(worker, interruption())
+      else this.fail(worker, interruption())
+    }
+  }
+
+  /** Lets a process go that was told to stop. */
+  private release(worker: Worker, error: Error): void {
+    if (!this.workers.delete(worker)) return
+    worker.child.stdin.write(STOP)
+    worker.job?.reject(error)
   }
 
   private rejectWaiting(error: Error): void {
@@ -157,9 +186,15 @@ class Pool implements Engine {
   }
 
   private takeFor(worker: Worker): Job | undefined {
+    const busy = [...this.workers].reduce((sum, { job }) => sum + (job ? coresOf(job, this.size) : 0), 0)
+    // One that needs more cores than are free is not overtaken: it would wait for ever.
+    const fits = (job: Job) => busy + coresOf(job, this.size) <= this.size
+    if (!this.queue.length || !fits(this.queue[0])) return undefined
     const others = new Set([...this.workers].filter(other => other !== worker).map(other => other.affinity))
-    const held = this.queue.findIndex(job => job.affinity !== undefined && job.affinity === worker.affinity)
-    const free = this.queue.findIndex(job => !others.has(job.affinity))
+    const held = this.queue.findIndex(
+      job => job.affinity !== undefined && job.affinity === worker.affinity && fits(job),
+    )
+    const free = this.queue.findIndex(job => !others.has(job.affinity) && fits(job))
     return this.queue.splice(held >= 0 ? held : Math.max(free, 0), 1)[0]
   }
 
@@ -253,7 +288,9 @@ class Pool implements Engine {
       this.cpuSeconds += message.cpu_seconds ?? 0
       worker.memory = Math.max(worker.memory, message.peak_memory_mb ?? 0)
       if (message.event === 'done') job.resolve(message)
+      else if (message.code === 'STOPPED' && job.signal?.aborted) job.reject(job.signal.reason)
       else job.reject(failure(job, message, worker))
+      if (job.signal?.aborted) this.workers.delete(worker) // it ends now
       this.dispatch()
     } else job.onEvent?.(message as unknown as EngineEvent)
   }
@@ -267,6 +304,8 @@ class Pool implements Engine {
     this.dispatch()
   }
 }
+
+const coresOf = ({ cores = 1 }: Job, size: number): number => Math.min(cores, size)
 
 interface Message {
   id: string | null
@@ -291,7 +330,11 @@ const DATA_CODES = new Set(['ONE_CLASS', 'CLASS_ABSENT', 'UNKNOWN_CLASS', 'NO_RO
 
 function failure(job: Job, { code, reason }: { code?: unknown; reason?: unknown }, worker: Worker): SluiceError {
   const make = DATA_CODES.has(String(code)) ? dataError : engineError
-  return make(String(code), `${job.method}: ${reason}`, { detail: { stderr: worker.tail } })
+  const [, group] = /sluice engine install (\w+)$/.exec(String(reason)) ?? []
+  return make(String(code), `${job.method}: ${reason}`, {
+    detail: { stderr: worker.tail },
+    ...(group && { next: `sluice engine install ${group}` }),
+  })
 }
 
 function missing(python: string, cause: Error): SluiceError {

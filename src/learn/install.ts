@@ -8,8 +8,8 @@ import { engineError, usageError } from '../base/errors.ts'
 
 export const LOCKS = join(dirname(fileURLToPath(import.meta.url)), '../../engine/requirements')
 
-/** Groups of dependencies, a lock file each; `core` is what a default run needs. */
-export const GROUPS = ['core', 'dev'] as const
+/** Groups of dependencies, a lock file each; `core` is what a default run needs, `deep` what networks need besides. */
+export const GROUPS = ['core', 'deep', 'dev'] as const
 export type Group = (typeof GROUPS)[number]
 
 /** Folder of the environment: its name holds the digest of the core lock, so that another lock is another environment. */
@@ -40,14 +40,14 @@ export async function install(
     mkdirSync(dirname(folder), { recursive: true })
     await run(base, ['-m', 'venv', folder], onLine)
   }
-  // The lock is complete, so nothing is resolved: catboost would drag in matplotlib, plotly and graphviz.
+  // A lock is complete, so nothing is resolved (catboost would drag in matplotlib, plotly and graphviz), but that torch for CUDA asks for libraries by exact versions.
   await run(
     pythonOf(cache),
     [
       '-m',
       'pip',
       'install',
-      '--no-deps',
+      ...(group === 'deep' ? [] : ['--no-deps']),
       '--no-input',
       '--disable-pip-version-check',
       '--progress-bar',

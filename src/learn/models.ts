@@ -1,15 +1,27 @@
 // The model kinds and their parameters. Plain data: the engine fits them. Names and meanings are each library's own.
 import { z } from 'zod'
 import type { Task } from '../features/labels.ts'
+import {
+  BUDGETS,
+  type Budget,
+  completeNetwork,
+  contextOf,
+  isNetwork,
+  PRESETS as NETWORK_PRESETS,
+  NETWORKS,
+  networkProblems,
+} from './networks.ts'
 
 type Shape = Record<string, z.ZodType>
-export type Params = Record<string, number | string | boolean | null>
+export type Params = Record<string, number | string | boolean | null | number[]>
 
 export interface Candidate {
   /** kind and position among its kind, such as xgboost-2. */
   id: string
   kind: string
   params: Params
+  /** Of a network: what it may weigh. */
+  budget?: Budget
 }
 
 const count = z.int().min(1)
@@ -73,6 +85,7 @@ const KINDS = {
     ...stopping,
     ...weights,
   },
+  ...NETWORKS,
 } satisfies Record<string, Shape>
 
 type Kind = keyof typeof KINDS
@@ -83,6 +96,8 @@ const TASKS: Partial<Record<Kind, Task[]>> = { logistic: ['binary', 'multiclass'
 interface Entry {
   kind: Kind
   params: Record<string, unknown>
+  preset?: keyof typeof NETWORK_PRESETS
+  budget?: Budget
 }
 
 /** Named grids, a linear kind for each task in them. The default one: 16 models, four of each kind. */
@@ -97,16 +112,28 @@ const PRESETS: Record<string, Entry[]> = {
 }
 PRESETS.grid_20 = [...PRESETS.grid_16, { kind: 'catboost', params: { depth: [2, 4], learning_rate: [0.03, 0.1] } }]
 
-/** Every parameter takes one value or a list of them, which fans out. */
+/** Every parameter takes one value or a list of them, which fans out. What is not given stays so: a default list would fan out too. */
 const fanned = (shape: Shape) =>
   z.strictObject(
     Object.fromEntries(
-      Object.entries(shape).map(([name, type]) => [name, z.union([z.array(type).min(1), type]).optional()]),
+      Object.entries(shape).map(([name, withDefault]) => {
+        const type = (withDefault as z.ZodDefault<z.ZodType>).unwrap()
+        return [name, z.union([z.array(type).min(1), type]).optional()]
+      }),
     ),
   )
 
+const ofNetworks = {
+  preset: z.enum(Object.keys(NETWORK_PRESETS) as (keyof typeof NETWORK_PRESETS)[]).optional(),
+  budget: z.enum(Object.keys(BUDGETS) as Budget[]).optional(),
+}
+
 const entries = Object.entries(KINDS).map(([kind, shape]) =>
-  z.strictObject({ kind: z.literal(kind), params: fanned(shape).default({}) }),
+  z.strictObject({
+    kind: z.literal(kind),
+    params: fanned(shape).default({}),
+    ...(kind in NETWORKS && ofNetworks),
+  }),
 )
 const preset = z.strictObject({ kind: z.literal('preset'), name: z.enum(['grid_16', 'grid_20']) })
 
@@ -123,27 +150,48 @@ export function expandModels(models: ModelsConfig, task: Task): Candidate[] {
     'name' in model ? PRESETS[model.name as string].filter(({ kind }) => canDo(kind, task)) : [model as Entry],
   )
   const seen = new Map<string, number>()
-  return plain.flatMap(({ kind, params }) => {
-    const defaults = z.object(KINDS[kind] as Shape)
-    return combinations(params).map(choice => {
+  return plain.flatMap(({ kind, params, preset = 'balanced', budget }) =>
+    combinations(params).map(choice => {
       const position = (seen.get(kind) ?? 0) + 1
       seen.set(kind, position)
-      return { id: `${kind}-${position}`, kind, params: defaults.parse(choice) as Params }
-    })
-  })
+      const whole = isNetwork(kind) ? completeNetwork(kind, choice, preset) : complete(kind, choice)
+      return { id: `${kind}-${position}`, kind, params: whole, ...(budget && { budget }) }
+    }),
+  )
 }
+
+/** Parameters with the defaults of their kind. */
+const complete = (kind: Kind, params: Record<string, unknown>): Params =>
+  z.object(KINDS[kind] as Shape).parse(params) as Params
+
+/** How many rows a sample must reach back for: the most that any candidate reads. */
+export const longestContext = (candidates: Candidate[]): number =>
+  Math.max(1, ...candidates.map(({ kind, params }) => contextOf(kind, params)))
 
 const canDo = (kind: Kind, task: Task): boolean => TASKS[kind]?.includes(task) ?? true
 
-/** What of a config's models does not go with its task: where, and why. */
-export function modelProblems(models: ModelsConfig, task: Task): { path: (string | number)[]; message: string }[] {
+/** What of a config's models does not go with its task, its rows or itself: where, and why. */
+export function modelProblems(
+  models: ModelsConfig,
+  task: Task,
+  timed: boolean,
+): { path: (string | number)[]; message: string }[] {
   return models.flatMap((model, i) => {
     if ('name' in model) return []
     const { kind, params } = model as Entry
-    if (!canDo(kind, task))
-      return [{ path: [i, 'kind'], message: `${kind} is for ${TASKS[kind]!.join(' and ')}, not ${task}` }]
-    const weighted = task === 'regression' && [params.class_weight].flat().some(Boolean)
-    return weighted ? [{ path: [i, 'params', 'class_weight'], message: 'regression has no classes to weigh' }] : []
+    const wrong = (key: string, message: string) => ({ path: [i, ...(key === 'kind' ? [] : ['params']), key], message })
+    if (!canDo(kind, task)) return [wrong('kind', `${kind} is for ${TASKS[kind]!.join(' and ')}, not ${task}`)]
+    const candidates = expandModels([model], task)
+    const found = candidates.flatMap(one => networkProblems(kind, one.params)).map(one => wrong(one.key, one.message))
+    if (task === 'regression' && [params.class_weight].flat().some(Boolean))
+      found.push(wrong('class_weight', 'regression has no classes to weigh'))
+    if (task !== 'regression' && [params.loss].flat().some(Boolean))
+      found.push(wrong('loss', `${task} has a loss of its own; ${[params.loss].flat().join(', ')} is for regression`))
+    if (!timed && longestContext(candidates) > 1)
+      found.push(
+        wrong('context', 'rows without a time stand for themselves: only an mlp with a context of 1 reads them'),
+      )
+    return found
   })
 }
 

@@ -4,10 +4,11 @@ import { join } from 'node:path'
 import { own, readArrow } from '../base/arrow.ts'
 import { sha256, temporaryName } from '../base/blobs.ts'
 import type { Context, EngineEvent } from '../base/context.ts'
-import { engineError } from '../base/errors.ts'
+import { engineError, usageError } from '../base/errors.ts'
 import { jsonDigest } from '../base/table.ts'
 import type { Dataset } from './dataset.ts'
 import type { Candidate, Params } from './models.ts'
+import { BUDGETS, isNetwork } from './networks.ts'
 import type { Fold, Range } from './split.ts'
 
 export interface Recipe {
@@ -23,6 +24,8 @@ export interface FitRequest {
   iterations?: number | null
   /** Also writes model.onnx and the family's native file. */
   export?: boolean
+  /** A fit of the same network on the same rows: its weights are taken, and nothing is trained again. */
+  trained?: Fit
 }
 
 /** A finished fit: a folder with `predictions.arrow` (and the model when exported), described by its `fit.json`. */
@@ -53,6 +56,7 @@ export async function train(
   seed: number,
   context: Context,
 ): Promise<Trained[]> {
+  await checkBudgets(dataset, candidates, context)
   const { folds } = dataset.split
   const total = candidates.length * folds.length
   const started = context.now()
@@ -86,7 +90,7 @@ const SLOWEST = ['random_forest', 'catboost', 'xgboost', 'lightgbm', 'logistic',
 
 /** A model that stops early is fitted on the fold's first 85 % and stopped by the rest; any other on all of it. */
 export function rowsOf(params: Params, fold: Fold, predict: Range[] = fold.valid): FitRequest['rows'] {
-  return params.early_stopping_rounds
+  return (params.early_stopping_rounds ?? params.patience)
     ? { train: fold.fit, stop: fold.stop, predict }
     : { train: fold.train, stop: [], predict }
 }
@@ -108,6 +112,7 @@ export async function fitOnce(
 
   const out = temporaryName(folder)
   mkdirSync(out, { recursive: true })
+  const training = isNetwork(recipe.kind) ? openTraining(digest, request, context) : undefined
   try {
     const warnings: string[] = []
     const done = await context.engine.request<Omit<Fit, 'digest' | 'folder' | 'warnings' | 'cached'>>(
@@ -118,15 +123,18 @@ export async function fitOnce(
         rows,
         iterations,
         out,
+        ...training?.body,
       },
       {
         affinity: jsonDigest({ dataset: dataset.digest, kind: recipe.kind, train: rows.train, stop: rows.stop }),
+        ...training?.options,
         onEvent: event => {
           if (event.event === 'warning') warnings.push(`${event.code}: ${event.message}`)
           onEvent?.(event)
         },
       },
     )
+    training?.close()
     const { artefacts, metrics, importances, seconds, cpu_seconds, peak_memory_mb } = done
     const fit = {
       digest,
@@ -150,11 +158,43 @@ export async function fitOnce(
   }
 }
 
+/** Before anything is trained, how many parameters each network with a budget has on these features. Error (usage): BUDGET. */
+async function checkBudgets(dataset: Dataset, candidates: Candidate[], { engine }: Context): Promise<void> {
+  const { features, categories, task, classes } = dataset
+  const words = Object.values(categories).reduce((sum, words) => sum + words.length, 0)
+  const channels = features.length - Object.keys(categories).length + words
+  for (const { id, kind, params, budget } of candidates) {
+    if (!budget) continue
+    const body = { model: { kind, params }, channels, task, classes: classes.length }
+    const { parameters } = await engine.request<{ parameters: number }>('parameters', body)
+    if (parameters > BUDGETS[budget])
+      throw usageError(
+        'BUDGET',
+        `${id} has ${parameters} trainable parameters on ${channels} features, its budget of ${budget} allows ${BUDGETS[budget]}`,
+        { next: 'fewer or narrower layers, fewer features, or a larger budget' },
+      )
+  }
+}
+
+/** What a network needs besides: a folder of checkpoints that outlives a killed process, and cores for its threads. */
+function openTraining(digest: string, { recipe, trained }: FitRequest, { home, engine, signal }: Context) {
+  const checkpoints = join(home, 'cache', 'checkpoints', digest)
+  mkdirSync(checkpoints, { recursive: true })
+  const weights = trained && join(trained.folder, 'model.safetensors')
+  return {
+    body: { checkpoints, ...(weights && { weights }) },
+    options: { cores: Number(recipe.params.threads ?? engine.size), signal },
+    /** A finished one is not gone on with. */
+    close: () => rmSync(checkpoints, { recursive: true, force: true }),
+  }
+}
+
 /** A dataset as the engine is told of it; `categories` are numbers of words. */
-function described({ digest, path, features, task, classes, categories }: Dataset) {
+function described({ digest, path, features, task, classes, categories, sequence }: Dataset) {
   const words = Object.entries(categories).map(([name, words]) => [name, words.length])
   const counts = words.length ? { categories: Object.fromEntries(words) } : {}
-  return { digest, path, features, label: own('label'), task, classes, ...counts }
+  const windows = sequence ? { sequence: { path: sequence.path, at: own('at') } } : {}
+  return { digest, path, features, label: own('label'), task, classes, ...counts, ...windows }
 }
 
 function readFit(folder: string): Omit<Fit, 'cached'> | undefined {

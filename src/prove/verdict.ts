@@ -4,7 +4,9 @@ import { join } from 'node:path'
 import type { Context } from '../base/context.ts'
 import { engineError } from '../base/errors.ts'
 import { loadModel } from '../base/onnx.ts'
-import { type Dataset, type DatasetRows, readDataset } from '../learn/dataset.ts'
+import { endToEnd } from '../base/table.ts'
+import { type Dataset, type DatasetRows, readDataset, vectors } from '../learn/dataset.ts'
+import { isNetwork } from '../learn/networks.ts'
 import { indices, type Range, size } from '../learn/split.ts'
 import { type Fit, fitOnce, predictions, rowsOf, type Trained } from '../learn/train.ts'
 import type { BacktestOptions } from './backtest.ts'
@@ -101,8 +103,10 @@ async function prove(
 ): Promise<Proof> {
   const fold = dataset.split.folds.at(-1)!
   const rows = rowsOf(params, fold, [...fold.valid, ...dataset.split.test])
-  const proven = await fitOnce(dataset, { recipe: { kind, params, seed }, rows, export: true }, context)
-  await checkReproduced(dataset, trained.find(candidate => candidate.id === id)!.fits.at(-1)!, proven)
+  const first = trained.find(candidate => candidate.id === id)!.fits.at(-1)!
+  const again = { recipe: { kind, params, seed }, rows, export: true, ...(isNetwork(kind) && { trained: first }) }
+  const proven = await fitOnce(dataset, again, context)
+  await checkReproduced(dataset, first, proven)
   const parity = await measureParity(dataset, proven, kind, rows.predict)
   return { proven, parity, engine: await context.engine.versions() }
 }
@@ -262,14 +266,15 @@ export function failedParity({ native_python, native_node, bound }: Parity): Gat
 async function predictOnnx(dataset: Dataset, bytes: Uint8Array, ranges: Range[]): Promise<Predicted> {
   const model = await loadModel(bytes)
   try {
-    const rows = indices(ranges)
-    const { features } = await readDataset(dataset)
-    const vectors = new Float32Array(rows.length * features.length)
-    for (const [j, values] of features.entries())
-      for (let i = 0; i < rows.length; i++) vectors[i * features.length + j] = values[rows[i]]
-    const output = await model.run(vectors, rows.length)
-    const { columns } = model
-    return Array.from({ length: columns }, (_, k) => Float32Array.from(rows, (_, i) => output[i * columns + k]))
+    const { columns, length } = model
+    const made: Float32Array[] = []
+    for await (const { values, rows } of vectors(dataset, indices(ranges), length))
+      made.push(await model.run(values, rows))
+    const output = endToEnd(made)
+    const rows = output.length / columns
+    return Array.from({ length: columns }, (_, k) =>
+      Float32Array.from({ length: rows }, (_, i) => output[i * columns + k]),
+    )
   } finally {
     await model.close()
   }

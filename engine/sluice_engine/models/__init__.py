@@ -15,6 +15,7 @@ Each module has
 from importlib import import_module
 from types import ModuleType
 
+from .. import deep
 from ..protocol import Failure
 
 KINDS = {
@@ -29,5 +30,5 @@ KINDS = {
 
 def load(kind: str) -> ModuleType:
     if kind not in KINDS:
-        raise Failure("UNKNOWN_KIND", f"no model kind {kind}; there are {', '.join(KINDS)}")
+        raise Failure("UNKNOWN_KIND", f"no model kind {kind}; there are {', '.join([*KINDS, *deep.FAMILIES])}")
     return import_module(KINDS[kind], __package__)

@@ -1,0 +1,157 @@
+"""What a network weighs before anything is fitted with it: its parameters, and how many rows a step has room for.
+
+The largest batch is looked for by doing: a forward and backward pass from 8 rows on, doubled until it no longer fits. On
+a GPU that is when it says so. A CPU machine would swap or be killed before, so a pass is tried only where twice what the
+last one took fits, by the resident size.
+"""
+
+import gc
+import threading
+import time
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import psutil
+import torch
+from torch import nn
+
+from .. import deep
+from ..protocol import BatchSize, Failure, Measured, Parameters, Stopped
+from . import fit
+from .losses import loss_of
+
+FIRST = 8
+LARGEST = 1 << 20
+FREE_SHARE = 0.8
+MB = 1 << 20
+
+
+def run(request: Parameters | BatchSize, stopping: threading.Event) -> dict[str, Any]:
+    if request.model.kind not in deep.FAMILIES:
+        raise Failure("UNKNOWN_KIND", f"{request.model.kind} is no network; there are {', '.join(deep.FAMILIES)}")
+    family = deep.load(request.model.kind)
+    params = fit.parameters(request, family)
+    with torch.device("meta"):
+        count = fit.parameters_of(made(request, family, params))
+    if isinstance(request, Parameters):
+        return {"parameters": count}
+    return {"parameters": count} | search(request, family, params, stopping)
+
+
+def made(request: Measured, family: ModuleType, params: dict[str, Any]) -> nn.Module:
+    return fit.network_of(family, params, request.channels, request.task, request.classes)
+
+
+def search(request: BatchSize, family: ModuleType, params: dict[str, Any], stopping: threading.Event) -> dict[str, Any]:
+    device = torch.device(chosen(params["device"]))
+    torch.set_num_threads(params["threads"] or psutil.cpu_count() or 1)
+    network = made(request, family, params).to(device).train()
+    optimizer = torch.optim.AdamW(network.parameters(), fused=True)
+    limit = request.memory_mb or (FREE_SHARE * psutil.virtual_memory().available + resident()) / MB
+    tried: list[dict[str, Any]] = []
+    size = FIRST
+    while size <= LARGEST and guessed_mb(tried) <= limit:
+        if stopping.is_set():
+            raise Stopped
+        tried.append(attempt(Trial(network, optimizer, params, request, device), size))
+        if not tried[-1]["fits"] or tried[-1]["memory_mb"] > limit:
+            tried[-1]["fits"] = False
+            break
+        size *= 2
+    else:
+        if size <= LARGEST:
+            reason = f"it would take about {guessed_mb(tried):.0f} MB, there are {limit:.0f}"
+            tried.append({"batch_size": size, "fits": False, "reason": reason, "memory_mb": None, "seconds": None})
+    fitting = [one["batch_size"] for one in tried if one["fits"]]
+    return {"batch_size": max(fitting, default=None), "tried": tried, "device": str(device)}
+
+
+@dataclass
+class Trial:
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    params: dict[str, Any]
+    request: BatchSize
+    device: torch.device
+
+
+def attempt(trial: Trial, size: int) -> dict[str, Any]:
+    """One whole step, with the optimizer's moments; what it took at its peak."""
+    began = time.perf_counter()
+    base = {"batch_size": size, "reason": None}
+    peak = Peak(trial.device)
+    try:
+        with peak:
+            step(trial, size)
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not is_memory(error):
+            raise
+        return base | {"fits": False, "reason": "out of memory", "memory_mb": peak.mb, "seconds": None}
+    finally:
+        trial.optimizer.zero_grad(set_to_none=True)
+        gc.collect()
+        if trial.device.type == "cuda":
+            torch.cuda.empty_cache()
+    return base | {"fits": True, "memory_mb": peak.mb, "seconds": time.perf_counter() - began}
+
+
+def step(trial: Trial, size: int) -> None:
+    length, channels = trial.params["context"], trial.request.channels
+    x = torch.randn(size, length, channels, device=trial.device)
+    answer = trial.network(x)
+    outputs = answer.shape[1]
+    is_number = trial.request.task == "regression"
+    y = torch.zeros(size, device=trial.device, dtype=torch.float32 if is_number else torch.int64)
+    loss = loss_of(trial.request.task, outputs, trial.params["loss"], trial.params["quantile"])
+    loss(answer, y).mean().backward()
+    trial.optimizer.step()
+    if trial.device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def is_memory(error: BaseException) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def guessed_mb(tried: list[dict[str, Any]]) -> float:
+    """What the next trial would take: twice the last one's growth over what there was before any."""
+    if len(tried) < 2:
+        return 0.0
+    before, last = tried[-2]["memory_mb"], tried[-1]["memory_mb"]
+    return last + 2 * max(0.0, last - before)
+
+
+class Peak:
+    """The highest resident size while it is open, looked at every 5 ms, or what CUDA had reserved."""
+
+    def __init__(self, device: torch.device):
+        self.device, self.mb, self.ended = device, resident() / MB, threading.Event()
+
+    def __enter__(self) -> "Peak":
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+        self.thread.start()
+        return self
+
+    def watch(self) -> None:
+        while not self.ended.wait(0.005):
+            self.mb = max(self.mb, resident() / MB)
+
+    def __exit__(self, *_: object) -> None:
+        self.ended.set()
+        self.thread.join()
+        self.mb = max(self.mb, resident() / MB)
+        if self.device.type == "cuda":
+            self.mb = torch.cuda.max_memory_reserved(self.device) / MB
+
+
+def resident() -> int:
+    return psutil.Process().memory_info().rss
+
+
+def chosen(device: str) -> str:
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"

@@ -1,0 +1,469 @@
+"""Networks: shapes, windows, training that is exact and can be picked up again, and graphs that answer as the network does."""
+
+import json
+import signal
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from ask import Process, ask, request, write
+from safetensors.torch import load_file
+
+from sluice_engine import data, deep, export, fit, protocol
+from sluice_engine.deep import checkpoint, measure, windows
+from sluice_engine.deep import fit as networks
+from sluice_engine.deep.losses import loss_of
+from sluice_engine.deep.windows import Samples, Windows
+from sluice_engine.protocol import Failure, Stopped
+
+FAMILIES = list(deep.FAMILIES)
+SEQUENCES = [kind for kind in FAMILIES if kind != "mlp"]
+L, C = 24, 5
+SMALL = {
+    "mlp": {"hidden": [8]},
+    "cnn": {"filters": [6, 8], "dense": [8]},
+    "rnn": {"hidden": 8, "layers": 2, "dense": []},
+    "cnn_lstm": {"filters": [6], "hidden": 8, "dense": [4]},
+    "cnn_gru": {"filters": [6, 6], "hidden": 8, "layers": 1},
+    "patchtst": {"d_model": 8, "num_attention_heads": 2, "ffn_dim": 16, "num_hidden_layers": 2, "patch_length": 8, "patch_stride": 4, "threads": 1},
+}  # fmt: skip
+FAST = {"epochs": 3, "batch_size": 32, "learning_rate": 0.01, "patience": None}
+
+
+def sequenced(folder: Path, kind: str, params: dict | None = None, task: str = "regression", **more) -> dict:
+    """A request over 400 rows of two symbols; the label is told by rows before a sample's own."""
+    rng = np.random.default_rng(5)
+    rows = rng.normal(size=(400, C)).astype(np.float32)
+    rows[::31, 2] = np.nan
+    ends = np.concatenate([np.arange(L - 1, 200), np.arange(200 + L - 1, 400)])
+    score = np.array([rows[end - 3, 0] + 0.5 * rows[end - 9 : end, 1].sum() for end in ends])
+    y = {"regression": 7 + 3 * score, "binary": (score > 0) * 1.0, "multiclass": np.digitize(score, [-0.7, 0.7]) * 1.0}
+    params = FAST | SMALL[kind] | {"context": L} | (params or {})
+    asked = request(folder, kind, rows[ends], y[task], params, task=task, **more)
+    table = pa.ipc.open_file(asked["dataset"]["path"]).read_all()
+    write(Path(asked["dataset"]["path"]), {name: table[name] for name in table.column_names} | {"at": ends.astype(np.uint32)})
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), C)
+    write(folder / "rows.arrow", {"features": lists})
+    asked["dataset"]["sequence"] = {"path": str(folder / "rows.arrow"), "at": "at"}
+    asked["rows"] = {"train": [[0, 240]], "stop": [[240, 300]], "predict": [[300, len(ends)]]}
+    return asked
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    return load_file(str(out / "model.safetensors"))
+
+
+def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+@pytest.mark.parametrize("outputs", [1, 2, 4])
+def test_forward_gives_outputs_of_any_batch(kind, outputs):
+    family = deep.load(kind)
+    network = family.network(deep.TRAINING | family.DEFAULTS | SMALL[kind], C, L, outputs).eval()
+    for rows in (1, 3):
+        assert network(torch.zeros(rows, L, C)).shape == (rows, outputs)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 7])
+def test_a_short_window_is_pooled_no_further(length):
+    family = deep.load("cnn_lstm")
+    params = deep.TRAINING | family.DEFAULTS | {"filters": [4, 4, 4], "pool": 2}
+    assert family.network(params, C, length, 1)(torch.zeros(2, length, C)).shape == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "count"),
+    [((192, 4, 6, 896), 1_987_522), ((576, 5, 9, 2304), 19_976_834), ((1024, 16, 16, 4032), 199_499_778)],
+)
+def test_parameters_are_counted_exactly_and_without_memory(sizes, count):
+    names = ("d_model", "num_hidden_layers", "num_attention_heads", "ffn_dim")
+    model = {"kind": "patchtst", "params": dict(zip(names, sizes, strict=True))}
+    asked = {"id": "1", "method": "parameters", "model": model, "channels": 20, "task": "binary"}
+    assert measure.run(protocol.decode(msgspec.json.encode(asked)), threading.Event()) == {"parameters": count}
+
+
+def test_parameters_of_a_known_network():
+    model = {"kind": "mlp", "params": {"hidden": [3], "context": 2}}
+    asked = {"id": "1", "method": "parameters", "model": model, "channels": 4, "task": "regression"}
+    counted = measure.run(protocol.decode(msgspec.json.encode(asked)), threading.Event())
+    assert counted["parameters"] == (8 * 3 + 3) + (3 + 1)
+
+
+def test_the_largest_batch_is_a_power_of_two_within_the_limit():
+    model = {"kind": "mlp", "params": {"hidden": [512], "context": 64}}
+    limit = measure.resident() / measure.MB + 60
+    asked = {"id": "1", "method": "batch_size", "model": model, "channels": 64, "task": "binary", "memory_mb": limit}
+    found = measure.run(protocol.decode(msgspec.json.encode(asked)), threading.Event())
+    assert found["batch_size"] >= 8 and found["batch_size"] & (found["batch_size"] - 1) == 0
+    assert not found["tried"][-1]["fits"]
+    assert all(one["memory_mb"] <= limit for one in found["tried"] if one["fits"])
+
+
+def test_windows_are_views_of_the_rows_that_lie_before():
+    rows = torch.arange(30.0).reshape(10, 3)
+    made = Windows(rows, torch.tensor([3, 9]), 4)
+    assert torch.equal(made.batch(torch.tensor([1, 0])), torch.stack([rows[6:10], rows[0:4]]))
+    views = rows.unfold(0, 4, 1)
+    assert views.untyped_storage().data_ptr() == rows.untyped_storage().data_ptr()
+
+
+def test_covered_are_the_rows_that_some_window_reads():
+    assert windows.covered(8, np.array([2, 6]), 2).nonzero()[0].tolist() == [1, 2, 5, 6]
+
+
+def test_every_epoch_is_a_whole_permutation_by_seed():
+    first = windows.order(100, 7, 0)
+    assert torch.equal(first, windows.order(100, 7, 0))
+    assert sorted(first.tolist()) == list(range(100))
+    assert not torch.equal(first, windows.order(100, 7, 1))
+    assert not torch.equal(first, windows.order(100, 8, 0))
+
+
+def test_prefetched_batches_are_those_asked_for_and_an_error_is_shown():
+    samples = Samples(Windows(torch.arange(20.0).reshape(10, 2), torch.arange(10), 1), torch.arange(10), None)
+    numbers = list(torch.arange(10).split(3))
+    for (x, y, _), own in zip(windows.prefetched(samples, numbers, False), numbers, strict=True):
+        assert torch.equal(y, own) and torch.equal(x[:, 0, 0], 2.0 * own)
+    with pytest.raises(IndexError):
+        list(windows.prefetched(samples, [torch.tensor([10])], False))
+
+
+def test_losses_are_the_libraries():
+    answer, y = torch.randn(50, 1), torch.randn(50)
+    from sklearn.metrics import log_loss, mean_absolute_error, mean_pinball_loss, mean_squared_error
+
+    for name, peer in [
+        (None, mean_squared_error),
+        ("mae", mean_absolute_error),
+        ("quantile", lambda a, b: mean_pinball_loss(a, b, alpha=0.9)),
+    ]:
+        assert float(loss_of("regression", 1, name, 0.9)(answer, y).mean()) == pytest.approx(peer(y, answer[:, 0]), rel=1e-5)
+    truth = (y > 0).long()
+    wanted = log_loss(truth, torch.sigmoid(answer[:, 0]))
+    assert float(loss_of("binary", 1, None, 0.5)(answer, truth).mean()) == pytest.approx(wanted, rel=1e-5)
+    both = torch.cat([torch.zeros_like(answer), answer], 1)
+    assert float(loss_of("binary", 2, None, 0.5)(both, truth).mean()) == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_a_graph_answers_as_its_network(tmp_path, kind, task):
+    answer = ask(sequenced(tmp_path, kind, task=task, method="export"))
+    assert answer.done["metrics"]["parity"] <= 1e-5
+    assert {file["name"] for file in answer.done["artefacts"]} == {
+        "history.json",
+        "model.onnx",
+        "model.safetensors",
+        "predictions.arrow",
+    }
+    columns = answer.columns("p")
+    if task != "regression":
+        assert np.allclose(columns.sum(axis=1), 1, atol=1e-6)
+
+
+def test_a_graph_takes_any_number_of_rows_and_each_by_itself(tmp_path):
+    answer = ask(sequenced(tmp_path, "cnn_gru", task="binary", method="export"))
+    session = export.session((answer.out / "model.onnx").read_bytes(), 1)
+    shape = session.get_inputs()[0].shape
+    assert shape == ["N", L, C]
+    x = np.random.default_rng(0).normal(size=(9, L, C)).astype(np.float32)
+    whole = session.run(None, {"features": x})[0]
+    for i in range(9):
+        assert np.abs(session.run(None, {"features": x[i : i + 1]})[0] - whole[i]).max() < 1e-6
+
+
+def test_graphs_of_equal_networks_are_equal_bytes(tmp_path):
+    digests = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        asked = sequenced(tmp_path / name, "cnn", task="binary", method="export")
+        digests.append({file["name"]: file["sha256"] for file in ask(asked).done["artefacts"]})
+    assert digests[0]["model.onnx"] == digests[1]["model.onnx"]
+    assert digests[0]["predictions.arrow"] == digests[1]["predictions.arrow"]
+
+
+def test_rows_of_a_table_with_categories_and_missing_values(tmp_path, data):
+    x, score = data
+    x = np.column_stack([x, np.random.default_rng(1).integers(0, 4, len(x))]).astype(np.float32)
+    x[::9, 1] = np.nan
+    y = (score + (x[:, 6] == 2) > 0.5) * 1.0
+    params = {"epochs": 15, "learning_rate": 0.02, "patience": None}
+    for encode in ("one_hot", "ordinal", "target"):
+        folder = tmp_path / encode
+        folder.mkdir()
+        prepare = {"categories": {"encode": encode}}
+        asked = request(folder, "mlp", x, y, params, method="export", categories={"f6": 3}, prepare=prepare)
+        done = ask(asked)
+        assert done.done["metrics"]["parity"] <= 1e-5
+        assert np.mean((done.columns()[:, 1] > 0.5) == y) > 0.75
+
+
+@pytest.mark.parametrize("kind", SEQUENCES)
+def test_it_learns_what_only_earlier_rows_tell(tmp_path, kind):
+    more = {"epochs": 40, "learning_rate": 0.01, "patience": 10, "batch_size": 16}
+    sizes = {"hidden": 24} if "rnn" in kind or "cnn_" in kind else {}
+    if kind == "patchtst":
+        sizes = {"d_model": 32, "ffn_dim": 64, "scaling": "none"}
+    asked = sequenced(tmp_path, kind, more | sizes)
+    answer = ask(asked)
+    history = json.loads((answer.out / "history.json").read_text())
+    losses = [epoch["train_loss"] for epoch in history["epochs"]]
+    assert losses[0] > 0.6  # of labels of deviation 1
+    assert min(losses) < 0.6 * losses[0]
+    best = min(history["epochs"], key=lambda epoch: epoch["stop_loss"])
+    assert answer.done["iterations"] == best["epoch"]
+    assert answer.done["metrics"]["stop_loss"] == best["stop_loss"]
+
+
+def test_the_best_weights_are_kept_and_patience_ends_it(tmp_path):
+    answer = ask(sequenced(tmp_path, "mlp", {"epochs": 60, "learning_rate": 0.05, "patience": 3, "hidden": [64]}))
+    history = json.loads((answer.out / "history.json").read_text())["epochs"]
+    assert len(history) == answer.done["iterations"] + 3 < 60
+
+
+def test_fixed_epochs_go_the_same_way(tmp_path):
+    """What a refit does: the schedule is that of all epochs, and it ends where the first fit was best."""
+    long = sequenced(tmp_path, "mlp", {"epochs": 12})
+    ask(long)
+    first = json.loads((tmp_path / "out" / "history.json").read_text())["epochs"]
+    (tmp_path / "again").mkdir()
+    again = ask(sequenced(tmp_path / "again", "mlp", {"epochs": 12}, iterations=4))
+    second = json.loads((again.out / "history.json").read_text())["epochs"]
+    assert [epoch["train_loss"] for epoch in second] == [epoch["train_loss"] for epoch in first[:4]]
+    assert again.done["iterations"] == 4
+
+
+def test_the_labels_scale_is_undone(tmp_path):
+    asked = sequenced(tmp_path, "mlp", {"epochs": 30})
+    predicted = ask(asked).columns("prediction")[:, 0]
+    assert 5 < predicted.mean() < 9
+
+
+def test_accumulated_parts_have_the_gradient_of_the_whole(tmp_path):
+    found = []
+    for parts in (1, 4):
+        folder = tmp_path / str(parts)
+        folder.mkdir()
+        ask(sequenced(folder, "mlp", {"accumulate": parts, "dropout": 0.0}))
+        found.append(weights(folder / "out"))
+    for name, tensor in found[0].items():
+        assert torch.allclose(tensor, found[1][name], atol=1e-5)
+
+
+def test_class_weights_draw_the_answers_to_the_middle(tmp_path):
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(400, 2)).astype(np.float32)
+    y = (x[:, 0] > 1.3) * 1.0
+    means = []
+    for weight in (None, "balanced"):
+        folder = tmp_path / str(weight)
+        folder.mkdir()
+        params = FAST | {"class_weight": weight, "epochs": 10}
+        means.append(ask(request(folder, "mlp", x, y, params)).columns()[:, 1].mean())
+    assert means[0] == pytest.approx(y.mean(), abs=0.03)
+    assert means[1] > means[0] + 0.05
+
+
+@pytest.mark.parametrize("schedule", ["one_cycle", "plateau", "constant"])
+def test_the_learning_rate_is_that_of_its_schedule(tmp_path, schedule):
+    answer = ask(sequenced(tmp_path, "mlp", {"schedule": schedule, "epochs": 30, "batch_size": 64, "learning_rate": 0.03}))
+    rates = [epoch["learning_rate"] for epoch in json.loads((answer.out / "history.json").read_text())["epochs"]]
+    if schedule == "constant":
+        assert set(rates) == {0.03}
+    elif schedule == "plateau":
+        assert rates[0] == 0.03 and sorted(rates, reverse=True) == rates and rates[-1] < 0.03
+    else:
+        assert max(rates) > 0.028 and rates[-1] < rates[0] < 0.03
+
+
+def stopped_after(steps: int, asked: dict) -> list[dict]:
+    """Asks and stops at a step; gives the events."""
+    stopping, events = threading.Event(), []
+    decoded = protocol.decode(msgspec.json.encode(asked))
+    counted = [0]
+    whole = windows.Samples.batch
+
+    def batch(self, numbers):
+        counted[0] += 1
+        if counted[0] >= steps:
+            stopping.set()
+        return whole(self, numbers)
+
+    windows.Samples.batch = batch
+    try:
+        with pytest.raises(Stopped):
+            fit.Engine().run(decoded, lambda event, **fields: events.append({"event": event, **fields}), stopping)
+    finally:
+        windows.Samples.batch = whole
+    return events
+
+
+@pytest.mark.parametrize("kind", ["cnn", "cnn_lstm", "patchtst"])
+@pytest.mark.parametrize("steps", [2, 9, 17])
+@pytest.mark.parametrize("schedule", ["one_cycle", "plateau"])
+def test_what_was_stopped_goes_on_to_the_same_weights(tmp_path, kind, steps, schedule):
+    params = {"schedule": schedule, "patience": 50, "dropout": 0.3} if kind != "patchtst" else {"schedule": schedule}
+    for name in ("whole", "parts"):
+        (tmp_path / name / "kept").mkdir(parents=True)
+    ask(sequenced(tmp_path / "whole", kind, params))
+    asked = sequenced(tmp_path / "parts", kind, params, digest=str(tmp_path / "whole"))
+    asked["checkpoints"] = str(tmp_path / "parts" / "kept")
+    events = stopped_after(steps, asked)
+    assert [event["event"] for event in events][-1] == "checkpoint"
+    answer = ask(asked)
+    assert [event["code"] for event in answer.events if event["event"] == "warning"] == ["RESUMED"]
+    assert equal(weights(tmp_path / "whole" / "out"), weights(answer.out))
+    histories = [json.loads((tmp_path / name / "out" / "history.json").read_text()) for name in ("whole", "parts")]
+    for history in histories:
+        for epoch in history["epochs"]:
+            del epoch["seconds"]
+    assert histories[0]["epochs"] == histories[1]["epochs"]
+
+
+def test_a_killed_process_goes_on_from_its_last_checkpoint(tmp_path):
+    for name in ("whole", "killed"):
+        (tmp_path / name / "kept").mkdir(parents=True)
+    params = {"epochs": 25, "checkpoint_seconds": 0.001, "dropout": 0.2}
+    ask(sequenced(tmp_path / "whole", "cnn", params))
+    asked = sequenced(tmp_path / "killed", "cnn", params, digest=str(tmp_path / "whole"))
+    asked["checkpoints"] = str(tmp_path / "killed" / "kept")
+    with Process() as engine:
+        engine.send(asked)
+        while (event := engine.receive())["event"] != "checkpoint" or event["step"] < 20:
+            pass
+        engine.child.send_signal(signal.SIGKILL)
+        engine.child.wait()
+    assert not (tmp_path / "killed" / "out" / "predictions.arrow").exists()
+    answer = ask(asked)
+    assert any(event.get("code") == "RESUMED" for event in answer.events)
+    assert equal(weights(tmp_path / "whole" / "out"), weights(answer.out))
+
+
+def test_a_stop_request_is_answered_after_a_checkpoint(tmp_path):
+    (tmp_path / "kept").mkdir()
+    asked = sequenced(tmp_path, "cnn_lstm", {"epochs": 5000, "checkpoint_seconds": 1e9})
+    asked["checkpoints"] = str(tmp_path / "kept")
+    with Process() as engine:
+        engine.send(asked)
+        while engine.receive()["event"] != "progress":
+            pass
+        engine.send({"id": "2", "method": "stop"})
+        began = time.monotonic()
+        events = []
+        while not events or events[-1]["event"] not in ("failed", "done"):
+            events.append(engine.receive())
+        assert "checkpoint" in [event["event"] for event in events]
+        assert events[-1] == {"id": "1", "event": "failed", "code": "STOPPED", "reason": "the engine was asked to stop"}
+        assert engine.receive() == {"id": "2", "event": "done"}
+        assert engine.child.wait(5) == 0 and time.monotonic() - began < 5
+    assert len(checkpoint.steps(str(tmp_path / "kept"))) == 1
+
+
+def test_damaged_and_foreign_checkpoints_are_passed_over(tmp_path):
+    (tmp_path / "kept").mkdir()
+    asked = sequenced(tmp_path, "cnn", {"epochs": 4, "checkpoint_seconds": 1e-9, "keep_checkpoints": 3})
+    asked["checkpoints"] = str(tmp_path / "kept")
+    ask(asked)
+    whole = weights(tmp_path / "out")
+    kept = sorted((tmp_path / "kept").iterdir())
+    assert len(kept) == 3
+    damaged = bytearray(kept[-1].read_bytes())
+    kept[-1].write_bytes(damaged[: len(damaged) // 2])
+    (tmp_path / "kept" / "checkpoint-9999999999.safetensors").write_bytes(b"nothing")
+    answer = ask(asked)
+    codes = [event["code"] for event in answer.events if event["event"] == "warning"]
+    assert codes == ["CHECKPOINT_UNUSED", "CHECKPOINT_UNUSED", "RESUMED"]
+    assert equal(whole, weights(answer.out))
+    asked["model"]["seed"] = 99
+    other = ask(asked)
+    assert "RESUMED" not in [event.get("code") for event in other.events]
+    assert not equal(whole, weights(other.out))
+
+
+def test_an_export_of_a_trained_network_trains_nothing(tmp_path):
+    first = sequenced(tmp_path, "cnn_gru", task="binary")
+    ask(first)
+    (tmp_path / "export").mkdir()
+    asked = first | {"method": "export", "out": str(tmp_path / "export"), "weights": str(tmp_path / "out" / "model.safetensors")}
+    answer = ask(asked)
+    assert not [event for event in answer.events if event["event"] == "progress"]
+    assert equal(weights(tmp_path / "out"), weights(tmp_path / "export"))
+    assert answer.done["metrics"]["parity"] <= 1e-5
+    asked["model"] = asked["model"] | {"seed": 8}
+    with pytest.raises(Failure, match="another training"):
+        ask(asked)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"params": {"d_modle": 3}}, "UNKNOWN_PARAM"),
+        ({"params": {"epochs": "many"}}, "BAD_PARAM"),
+        ({"params": {"class_weight": "balanced"}}, "BAD_PARAM"),
+        ({"params": {"num_attention_heads": 3}}, "FIT_FAILED"),
+        ({"params": {"context": 25}}, "BAD_REQUEST"),
+        ({"params": {"learning_rate": 1e6, "clip_norm": None, "epochs": 30}}, "DIVERGED"),
+    ],
+)
+def test_what_is_refused(tmp_path, change, code):
+    kind = "mlp" if code == "DIVERGED" else "patchtst"
+    with pytest.raises(Failure) as refused:
+        ask(sequenced(tmp_path, kind, change["params"]))
+    assert refused.value.code == code
+
+
+def test_a_device_that_is_not_there_is_refused(tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(Failure, match="no cuda here"):
+        ask(sequenced(tmp_path, "mlp", {"device": "cuda"}))
+
+
+def test_a_sample_that_reaches_beyond_the_rows_is_refused(tmp_path):
+    asked = sequenced(tmp_path, "cnn")
+    table = pa.ipc.open_file(asked["dataset"]["path"]).read_all()
+    at = table["at"].to_numpy().copy()
+    at[5] = 4000
+    columns = {name: table[name] for name in table.column_names} | {"at": at}
+    write(Path(asked["dataset"]["path"]), columns)
+    with pytest.raises(Failure, match="ends with row 4000"):
+        ask(asked)
+
+
+def test_scaling_is_told_by_the_rows_of_training_windows_alone(tmp_path):
+    """What lies behind the last training row moves nothing."""
+    predicted = []
+    for shift in (0.0, 50.0):
+        folder = tmp_path / str(shift)
+        folder.mkdir()
+        asked = sequenced(folder, "cnn", digest=str(tmp_path))
+        asked["rows"] = {"train": [[0, 100]], "predict": [[0, 100]]}
+        path = asked["dataset"]["sequence"]["path"]
+        rows = pa.ipc.open_file(path).read_all()["features"].chunk(0).values.to_numpy().reshape(-1, C).copy()
+        rows[L - 1 + 100 :] += shift
+        write(Path(path), {"features": pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), C)})
+        predicted.append(ask(asked).columns("prediction"))
+    assert np.array_equal(*predicted)
+
+
+def test_the_loop_itself_costs_little(tmp_path):
+    """What is neither forward, backward nor optimizer, of a network that computes: the bench has the figure for 2M."""
+    answer = ask(sequenced(tmp_path, "cnn_lstm", {"hidden": 128, "epochs": 4}))
+    took = answer.done["metrics"]
+    assert took["other_seconds"] < 0.2 * took["step_seconds"]
+
+
+def test_the_rows_of_a_sequence_are_mapped(tmp_path):
+    asked = protocol.decode(msgspec.json.encode(sequenced(tmp_path, "cnn")))
+    raw = data.load_sequence(asked.dataset)
+    assert raw.features.shape == (400, C) and not raw.features.flags.owndata
+    material = networks.gather(asked, fit.Engine(), networks.parameters(asked, deep.load("cnn")), np.arange(240))
+    assert material.windows.rows.shape == (400, C)
+    assert not torch.isnan(material.windows.rows).any()
