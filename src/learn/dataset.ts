@@ -255,6 +255,18 @@ export async function readDataset({ path, features }: Pick<Dataset, 'path' | 'fe
   return { time, end, open: price('open'), close: price('close'), label, symbol, features: values }
 }
 
+/** Rows as a model reads them: row-major float32, one vector after the other. */
+export function vectors(
+  { features: { length: width } }: Pick<Dataset, 'features'>,
+  { features }: Pick<DatasetRows, 'features'>,
+  rows: ArrayLike<number>,
+): Float32Array {
+  const values = new Float32Array(rows.length * width)
+  for (const [j, column] of features.entries())
+    for (let i = 0; i < rows.length; i++) values[i * width + j] = column[rows[i]]
+  return values
+}
+
 /** Writes train.parquet, val.parquet and test.parquet: time (or the number of the row in the table, from 0), symbol where there are several, the float32 features and the label; words as words. */
 export async function writeParts(dataset: Dataset, folder: string, context: Context): Promise<string[]> {
   const { time, symbol, features, label } = await readDataset(dataset)

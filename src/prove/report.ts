@@ -1,7 +1,8 @@
 // The report of a run: one HTML file that answers a reader's questions in their order. Plain data in, text out; it computes no verdict.
 import { type Breakdown, describeFolds, describeSymbols } from './breakdown.ts'
-import { drawEquity, type EquityCurve } from './charts.ts'
+import { drawEquity, type Epoch, type EquityCurve } from './charts.ts'
 import { MEANING } from './glossary.ts'
+import { describeHistory } from './history.ts'
 import type { Figures } from './metrics.ts'
 import { describeOutcome, type Outcome } from './outcome.ts'
 import {
@@ -19,6 +20,7 @@ import {
   UNDEFINED,
   when,
 } from './page.ts'
+import { describeRobustness, type Robustness } from './robustness.ts'
 import { describeSearch, parameters, type Search, TOP } from './search.ts'
 
 /** Raised when report.json says something else than before. */
@@ -53,6 +55,10 @@ export interface ReportData extends Search, Breakdown {
   outcome: Outcome | null
   /** Shares that add up to 1. */
   importances: Record<string, number> | null
+  /** Absent in what earlier versions wrote, like `history`. */
+  robustness?: Robustness | null
+  /** Of the proven fit, where it learned in epochs. */
+  history?: Epoch[] | null
   verdict: {
     pass: boolean
     gates: { name: string; value: number | null; bound: string; pass: boolean; reason?: string }[]
@@ -72,7 +78,7 @@ export async function renderReport(data: ReportData): Promise<string> {
     `${data.name}: ${headline(data)}`,
     html`${opening(data)}
 <main>
-${gates(data)}${data.market ? equity(data) : null}${describeSymbols(data)}${describeSearch(data)}${describeFolds(data)}${describeOutcome(data.outcome, { decides: decides(data), market: data.market })}${importances(data)}${everyFigure(data)}${origin(data)}${stages(data)}</main>
+${gates(data)}${data.market ? equity(data) : null}${describeSymbols(data)}${describeSearch(data)}${describeFolds(data)}${describeOutcome(data.outcome, { decides: decides(data), market: data.market })}${importances(data)}${describeRobustness(data.robustness)}${describeHistory(data.history)}${everyFigure(data)}${origin(data)}${stages(data)}</main>
 ${closing(data)}`,
   )
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { Context } from '../base/context.ts'
 import { engineError } from '../base/errors.ts'
 import { loadModel } from '../base/onnx.ts'
-import { type Dataset, type DatasetRows, readDataset } from '../learn/dataset.ts'
+import { type Dataset, type DatasetRows, readDataset, vectors } from '../learn/dataset.ts'
 import { indices, type Range, size } from '../learn/split.ts'
 import { type Fit, fitOnce, predictions, rowsOf, type Trained } from '../learn/train.ts'
 import type { BacktestOptions } from './backtest.ts'
@@ -263,11 +263,7 @@ async function predictOnnx(dataset: Dataset, bytes: Uint8Array, ranges: Range[])
   const model = await loadModel(bytes)
   try {
     const rows = indices(ranges)
-    const { features } = await readDataset(dataset)
-    const vectors = new Float32Array(rows.length * features.length)
-    for (const [j, values] of features.entries())
-      for (let i = 0; i < rows.length; i++) vectors[i * features.length + j] = values[rows[i]]
-    const output = await model.run(vectors, rows.length)
+    const output = await model.run(vectors(dataset, await readDataset(dataset), rows), rows.length)
     const { columns } = model
     return Array.from({ length: columns }, (_, k) => Float32Array.from(rows, (_, i) => output[i * columns + k]))
   } finally {
