@@ -11,7 +11,6 @@ import { type Dataset, type DatasetRows, readDataset, vectors } from '../learn/d
 import { indices } from '../learn/split.ts'
 import type { Fit } from '../learn/train.ts'
 import { figuresOf } from './contest.ts'
-import { count, figure, fixed, type Html, type Part, section, table } from './page.ts'
 
 /** A loss on disturbed rows; null is undefined. */
 export interface Effect {
@@ -212,39 +211,3 @@ function meanEffect(effects: Effect[]): Effect {
   }
   return { value: average('value'), change: average('change'), roc_auc: average('roc_auc') }
 }
-
-/** The section of the report. */
-export function describeRobustness(found: Robustness | null | undefined): Html | null {
-  if (!found) return null
-  const { metric, rows, of, baseline, noise, missing, missing_mean, missing_tried, shifted } = found
-  const ranked = metric === 'log_loss'
-  const row = (what: Part, { value, change, roc_auc }: Effect): Part[] => [
-    what,
-    value,
-    change === null ? null : fixed(100 * change, 1),
-    ...(ranked ? [roc_auc] : []),
-  ]
-  const taken =
-    rows < of
-      ? `${figure(rows)} of the ${figure(of)} validation rows of the last fold, evenly taken`
-      : `${count(rows, 'validation row')} of the last fold`
-  return section(
-    'robustness',
-    'Robustness',
-    `The proven fit on validation rows whose inputs were disturbed; no test row is read for it. Look for changes near 0. Where noise of 1 % costs much, or one feature costs far more than the others, the model leans on what may not hold.`,
-    table(
-      `${taken}; up is worse`,
-      ['Disturbed', metric, 'Change, %', ...(ranked ? ['ROC AUC'] : [])],
-      [
-        row('nothing', baseline),
-        ...noise.map(one => row(`noise of ${figure(100 * one.share)} % of a deviation`, one)),
-        ...missing.map(one => row(`without ${one.feature}${one.as === 'mean' ? ', at its mean' : ''}`, one)),
-        row(`without one feature, mean of ${figure(missing_tried)}`, missing_mean),
-        ...shifted.map(one => row(shiftName(one), one)),
-      ],
-    ),
-  )
-}
-
-const shiftName = ({ factor, offset }: { factor: number; offset: number }): string =>
-  `every number ${offset === 0 ? `× ${factor}` : `${offset > 0 ? '+' : '−'} half a deviation`}`

@@ -95,7 +95,11 @@ describe('report of a refused run', () => {
       ...{ metric: 'log_loss' as const, rows: 2000, of: 3000, baseline: { value: 0.677, change: 0, roc_auc: 0.55 } },
       noise: [{ share: 0.01, ...effect }],
       missing: [{ feature, as: 'mean' as const, ...effect }],
-      ...{ missing_mean: effect, missing_tried: 24, shifted: [{ factor: 1, offset: -0.5, ...effect }] },
+      ...{ missing_mean: effect, missing_tried: 24 },
+      shifted: [
+        { factor: 1.05, offset: 0, ...effect },
+        { factor: 1, offset: -0.5, value: null, change: null, roc_auc: null },
+      ],
     })
     const epoch = (epoch: number, stop_loss: number | null) => ({
       ...{ epoch, train_loss: 0.7 - epoch / 100, stop_loss, learning_rate: 0.001, seconds: 2 },
@@ -112,7 +116,8 @@ describe('report of a refused run', () => {
       ['noise of 1 % of a deviation', '0.700', '3.4', '0.510'],
       ['without rsi_14, at its mean', '0.700', '3.4', '0.510'],
       ['without one feature, mean of 24', '0.700', '3.4', '0.510'],
-      ['every number − half a deviation', '0.700', '3.4', '0.510'],
+      ['every number × 1.05', '0.700', '3.4', '0.510'],
+      ['every number − half a deviation', '–', '–', '–'],
     ])
     expect(told).toContain('2,000 of the 3,000 validation rows of the last fold, evenly taken')
     expect(told).toContain(

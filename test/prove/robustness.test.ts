@@ -7,16 +7,7 @@ import { loadModel } from '../../src/base/onnx.ts'
 import { random } from '../../src/base/random.ts'
 import type { DatasetRows, Task } from '../../src/learn/dataset.ts'
 import type { Range } from '../../src/learn/split.ts'
-import { markup } from '../../src/prove/page.ts'
-import {
-  describeRobustness,
-  evenly,
-  measureRobustness,
-  type Scale,
-  withFeature,
-  withNoise,
-  withShift,
-} from '../../src/prove/robustness.ts'
+import { evenly, measureRobustness, type Scale, withFeature, withNoise, withShift } from '../../src/prove/robustness.ts'
 
 const MODELS = { binary: 'trees', multiclass: 'multiclass', regression: 'linear' }
 const [TRAIN, VALID, ROWS] = [300, 500, 600]
@@ -190,16 +181,4 @@ it('takes rows evenly: in order, at most 2,000, the first among them, at least 2
       if (steps.length) expect(Math.max(...steps) - Math.min(...steps)).toBeLessThanOrEqual(1)
     }),
   )
-})
-
-it('is shown with its rows, its worst features, and what is undefined as that', async () => {
-  const found = await measured('multiclass')
-  const text = (given: typeof found) => markup(describeRobustness(given)).replaceAll(/<[^>]*>/g, ' ')
-  expect(text(found)).toContain('200 validation rows of the last fold')
-  expect(text({ ...found, of: 9000 })).toContain('200 of the 9,000 validation rows of the last fold, evenly taken')
-  for (const said of ['noise of 10 % of a deviation', `without ${found.missing[0].feature}`, 'every number × 1.05'])
-    expect(text(found)).toContain(said)
-  const none = { value: null, change: null, roc_auc: null }
-  expect(text({ ...found, missing_mean: none })).toContain('– means that there is no such figure')
-  expect(describeRobustness(undefined)).toBeNull()
 })
