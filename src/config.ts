@@ -14,6 +14,7 @@ import { labelSchema } from './features/labels.ts'
 import { modelsSchema } from './learn/models.ts'
 import { preprocessSchema } from './learn/preprocess.ts'
 import { splitSchema } from './learn/split.ts'
+import { thermalSchema } from './learn/thermal.ts'
 import { withModelFiles } from './modelfile.ts'
 import { backtestSchema } from './prove/backtest.ts'
 import { gatesSchema } from './prove/gate.ts'
@@ -38,6 +39,7 @@ const schema = z
     preprocess: preprocessSchema.prefault({}),
     per_symbol: z.boolean().default(false),
     models: modelsSchema,
+    thermal: thermalSchema.prefault({}),
     thresholds: thresholdsSchema.optional(),
     select: selectSchema.prefault({}),
     backtest: backtestSchema.prefault({}),
@@ -117,17 +119,22 @@ function strangeColumns({ schema, source }: Parsed['data']): { path: string[]; k
   })
 }
 
-/** Makes source paths absolute, and files of patterns and folders; gives what is wrong with them. */
+/** Makes paths absolute, and files of patterns and folders; gives what is wrong with them. */
 function resolvePaths(config: Parsed, folder: string): { keys: string[]; fact: string }[] {
-  const { source, adjust } = config.data
+  const {
+    data: { source, adjust },
+    thermal,
+  } = config
   const wrong: { keys: string[]; fact: string }[] = []
   const absolute = (value: string, ...keys: string[]) => {
     const path = resolve(folder, value)
-    if (!existsSync(path)) wrong.push({ keys: ['data', ...keys], fact: `${value} does not exist` })
+    if (!existsSync(path)) wrong.push({ keys, fact: `${value} does not exist` })
     return path
   }
-  if (adjust.factors) adjust.factors = absolute(adjust.factors, 'adjust', 'factors')
-  if (source.kind === 'binance' && source.archive) source.archive = absolute(source.archive, 'source', 'archive')
+  if (adjust.factors) adjust.factors = absolute(adjust.factors, 'data', 'adjust', 'factors')
+  if (source.kind === 'binance' && source.archive)
+    source.archive = absolute(source.archive, 'data', 'source', 'archive')
+  if (thermal.sensor) thermal.sensor = absolute(thermal.sensor, 'thermal', 'sensor')
   if (source.kind !== 'file') return wrong
   const found = (value: string, ...keys: string[]) => {
     const files = filesAt(value, folder, source.format)

@@ -7,6 +7,7 @@ import { openLog } from './base/log.ts'
 import { cacheFolder, type Environment, enginePython, findHome } from './context.ts'
 import { openEngine } from './learn/engine.ts'
 import { GROUPS, isInstalled } from './learn/install.ts'
+import { bandOf, readTemperatures, thermalSchema } from './learn/thermal.ts'
 
 export interface Finding {
   name: string
@@ -35,6 +36,7 @@ export async function examine({
     ...GROUPS.filter(group => group === 'core').map(group => groupInstalled(group, env)),
     await store(home),
     disk(home),
+    await temperature(env),
     await runtime('DuckDB', async () => (await import('./data/parquet.ts')).duckdbVersion()),
     await runtime('ONNX Runtime', async () => (await import('./base/onnx.ts')).runtimeVersion()),
   ]
@@ -124,6 +126,22 @@ function disk(home: string): Finding {
     ok,
     detail: `${free.toFixed(1)} GB free`,
     fix: ok ? null : `at least ${LEAST_DISK_GB} GB beside ${home}`,
+  }
+}
+
+/** A machine that tells no temperature trains all the same. */
+async function temperature(env: Environment): Promise<Finding> {
+  const { temperatures, reasons } = await readTemperatures({ env })
+  const [hottest] = temperatures
+  if (!hottest) return { name: 'temperature', ok: true, detail: `not watched: ${reasons.join('; ')}`, fix: null }
+  const bounds = thermalSchema.parse({})
+  const band = bandOf(hottest.celsius, bounds)
+  const all = temperatures.map(({ sensor, celsius }) => `${sensor} ${celsius.toFixed(1)} C`)
+  return {
+    name: 'temperature',
+    ok: band !== 'critical',
+    detail: `${band}: ${all.join(', ')}`,
+    fix: band === 'critical' ? `let it cool: training stops from ${bounds.stop} C on` : null,
   }
 }
 

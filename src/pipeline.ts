@@ -14,6 +14,8 @@ import { broughtBySet } from './features/catalog.ts'
 import { pinTables } from './features/join.ts'
 import { type Dataset, datasetInputs, freeze, partSizes } from './learn/dataset.ts'
 import { expandModels, longestContext } from './learn/models.ts'
+import { isNetwork } from './learn/networks.ts'
+import { type ThermalConfig, watchTemperature } from './learn/thermal.ts'
 import { isIntact, type Trained, train } from './learn/train.ts'
 import { choose, requireTradable, type Selected } from './prove/contest.ts'
 import { judgeSelected, type Verdict } from './prove/verdict.ts'
@@ -148,14 +150,36 @@ function datasetStage(features: Features, config: Config, run: Run, context: Con
 
 export async function trainStage(
   dataset: Dataset,
-  { models, seed, task }: Config,
+  { models, seed, task, thermal }: Config,
   run: Run,
   context: Context,
 ): Promise<Trained[]> {
   const candidates = expandModels(models, task)
   const inputs = { engine: await context.engine.digest(), dataset: dataset.digest, candidates, seed }
   const intact = (trained: Trained[]) => trained.every(({ fits }) => fits.every(isIntact))
-  return step(run, 'train', inputs, () => train(dataset, candidates, seed, context), context, intact)
+  const work = () => cooled(thermal, candidates, context, watched => train(dataset, candidates, seed, watched))
+  return step(run, 'train', inputs, work, context, intact)
+}
+
+/** Networks are trained while the temperature is watched: where it is too high all of them stop, each with a checkpoint. */
+async function cooled<Result>(
+  thermal: ThermalConfig,
+  candidates: { kind: string }[],
+  context: Context,
+  work: (context: Context) => Promise<Result>,
+): Promise<Result> {
+  if (!candidates.some(({ kind }) => isNetwork(kind))) return work(context)
+  const hot = new AbortController()
+  const watch = watchTemperature(thermal, {
+    log: context.log,
+    onReading: () => {},
+    onCritical: error => hot.abort(error),
+  })
+  try {
+    return await work({ ...context, signal: AbortSignal.any([context.signal, hot.signal]) })
+  } finally {
+    watch.stop()
+  }
 }
 
 function selectStage(
@@ -229,7 +253,9 @@ async function registerStage(
     refit,
     ...(reading && { reading }),
   }
-  const work = () => register(dataset, selected, verdict, subject, context)
+  const chosen = [selected.selected]
+  const work = () =>
+    cooled(config.thermal, chosen, context, watched => register(dataset, selected, verdict, subject, watched))
   return step(run, 'register', inputs, work, context, version => isRegistered(version, context.home))
 }
 

@@ -12,9 +12,11 @@ import { type Dataset, partSizes, readDataset } from './learn/dataset.ts'
 import { indices, type Range, size } from './learn/split.ts'
 import type { Trained } from './learn/train.ts'
 import { partOf, type Selected, trade, validPredictions } from './prove/contest.ts'
+import { historyOf } from './prove/history.ts'
 import { outcomeOf } from './prove/outcome.ts'
 import { type PooledBacktest, type PooledTrade, poolBuyAndHold } from './prove/pool.ts'
 import { REPORT_FORMAT, type ReportData, renderReport } from './prove/report.ts'
+import { robustnessOf } from './prove/robustness.ts'
 import { act, decidedClasses, type Predicted } from './prove/select.ts'
 import { testPredictions, type Verdict } from './prove/verdict.ts'
 import type { Registered } from './registry/register.ts'
@@ -249,6 +251,8 @@ async function reportData(story: Story, test: Test | null, context: Context): Pr
     outcome: test && outcomeOf(dataset, test.label, test.predicted, selected.selected.threshold),
     symbols: verdict.symbols,
     importances: proven.importances,
+    robustness: await robustnessOf(dataset, proven, config.seed, context),
+    history: historyOf(proven),
     verdict: {
       pass: verdict.pass && !version.failed.length,
       gates: [...verdict.gates, ...version.failed].map(({ name, value, bound, pass, reason }) => ({

@@ -287,6 +287,7 @@ describe('a beginner', () => {
         ['disk', true],
       ]),
     )
+    expect(checks.map(({ name }: { name: string }) => name)).toContain('temperature')
     const broken = await start(folder, ['doctor', '--json'], { SLUICE_PYTHON: '/nowhere/python' }).ended
     expect(broken.code).toBe(1)
     expect(JSON.parse(broken.out).checks).toContainEqual(

@@ -54,6 +54,16 @@ describe('loadConfig', () => {
     })
   })
 
+  it('has a sensor file where the config says, and none that is not there', () => {
+    const folder = temporaryFolder()
+    const sensor = put(folder, 'temp', '40000')
+    const text = withKey('thermal: { sensor: temp, warn: 80 }')
+    const { thermal } = loadConfig(put(folder, 'f.yaml', text)).config
+    expect(thermal).toEqual({ enabled: true, poll: 5, acceptable: 70, warn: 80, stop: 95, sensor })
+    expect(problems(text)).toEqual(['f.yaml:4:20: thermal.sensor: temp does not exist'])
+    expect(problems(withKey('thermal: { warn: 96 }'))).toEqual(['f.yaml:4:10: thermal.stop: must be above warn'])
+  })
+
   it('holds only the gates that are given', () => {
     expect(load(withKey('gates: { sharpe: "> 0.5" }')).gates).toEqual({ sharpe: '> 0.5' })
   })

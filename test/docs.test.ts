@@ -12,6 +12,7 @@ import { labelSchema } from '../src/features/labels.ts'
 import { expandModels, modelsSchema } from '../src/learn/models.ts'
 import { preprocessSchema } from '../src/learn/preprocess.ts'
 import { splitSchema } from '../src/learn/split.ts'
+import { thermalSchema } from '../src/learn/thermal.ts'
 import { backtestSchema } from '../src/prove/backtest.ts'
 import { gatesSchema } from '../src/prove/gate.ts'
 import { selectSchema, thresholdsSchema } from '../src/prove/select.ts'
@@ -45,6 +46,7 @@ const SECTIONS: Record<string, z.ZodType> = {
   split: splitSchema,
   preprocess: preprocessSchema,
   models: modelsSchema,
+  thermal: thermalSchema,
   thresholds: thresholdsSchema,
   select: selectSchema,
   backtest: backtestSchema,

@@ -1,5 +1,5 @@
 // Selection, verdict and what a run leaves, by the real engine, for every task on a market and on a table.
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
 import { startRun } from '../src/base/runs.ts'
@@ -60,7 +60,7 @@ async function tell(task: Task, market: boolean, strength?: number) {
     version: { name: 'planted', version: 1, digest: 'd', failed: [] },
   } as unknown as Story
   const files = await publish(story, context)
-  return { dataset, selected, verdict, config, files, page: readFileSync(files.report, 'utf8') }
+  return { dataset, selected, verdict, config, story, context, files, page: readFileSync(files.report, 'utf8') }
 }
 
 const CASES = (['binary', 'multiclass', 'regression'] as const).flatMap(task => [
@@ -82,6 +82,13 @@ describe.each(CASES)('a %s task, market %s', (task, market) => {
     const [name] = Object.keys(selected.spread)
     const values = selected.folds.map(fold => fold.metrics[name]!)
     expect(selected.spread[name]).toMatchObject({ mean: expect.closeTo((values[0] + values[1]) / 2, 12), folds: 2 })
+
+    const { robustness } = JSON.parse(readFileSync(files.report.replace('.html', '.json'), 'utf8'))
+    expect(robustness).toMatchObject({ rows: 180, of: 180, missing_tried: 3 })
+    // x0 tells the label, the others are noise.
+    expect(robustness.missing.map(({ feature }: { feature: string }) => feature)[0]).toBe('x0')
+    expect(robustness.missing[0].change).toBeGreaterThan(0.01)
+    expect(page).toMatch(/without x0/)
 
     const table = await readColumns(files.predictions)
     const part = strings(table, 'part')
@@ -128,4 +135,39 @@ it('acts on regression at quantiles of what was predicted for the rows it learne
   const { threshold, quantile } = selected.selected
   expect([quantile! >= 0.5, quantile! <= 0.95]).toEqual([true, true])
   expect(Math.abs(threshold!)).toBeLessThan(0.05)
+})
+
+it('measures robustness once for a fit, and again alike where that is gone', async () => {
+  const { story, context, files } = await tell('binary', false)
+  const report = () => JSON.parse(readFileSync(files.report.replace('.html', '.json'), 'utf8')).robustness
+  const first = report()
+  const folder = join(context.home, 'cache', 'robustness')
+  const [kept, ...others] = readdirSync(folder)
+  expect(others).toEqual([])
+  const path = join(folder, kept)
+  const { mtimeMs } = statSync(path)
+  await publish(story, context)
+  expect([statSync(path).mtimeMs, report()]).toEqual([mtimeMs, first])
+  const text = readFileSync(path, 'utf8')
+  for (const damaged of [text.replace('"of":180', '"of":181'), text.slice(0, -9), undefined]) {
+    if (damaged === undefined) rmSync(path)
+    else writeFileSync(path, damaged)
+    await publish(story, context)
+    expect([report(), readFileSync(path, 'utf8')]).toEqual([first, text])
+  }
+})
+
+it('draws the learning curve of a fit that left one', async () => {
+  const { story, context, files } = await tell('binary', false)
+  const page = () => readFileSync(files.report, 'utf8')
+  expect(page()).not.toContain('Learning curve')
+  const epochs = [0.69, 0.6, 0.5].map((train_loss, i) => ({
+    ...{ epoch: i + 1, train_loss, stop_loss: [0.68, 0.61, 0.63][i], learning_rate: 0.001, seconds: 1.5 },
+  }))
+  const { proven } = story.verdict
+  writeFileSync(join(proven.folder, 'history.json'), JSON.stringify({ steps: [], epochs }))
+  const artefacts = [...proven.artefacts, { name: 'history.json', sha256: '', bytes: 0 }]
+  await publish({ ...story, verdict: { ...story.verdict, proven: { ...proven, artefacts } } }, context)
+  expect(page()).toContain('Learning curve')
+  expect(page()).toContain('lowest, 0.610, in epoch 2.')
 })

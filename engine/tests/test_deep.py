@@ -260,15 +260,15 @@ def test_accumulated_parts_have_the_gradient_of_the_whole(tmp_path):
 def test_class_weights_draw_the_answers_to_the_middle(tmp_path):
     rng = np.random.default_rng(3)
     x = rng.normal(size=(400, 2)).astype(np.float32)
-    y = (x[:, 0] > 1.3) * 1.0
+    y = (x[:, 0] + 2 * rng.normal(size=400) > 2.5) * 1.0
     means = []
     for weight in (None, "balanced"):
         folder = tmp_path / str(weight)
         folder.mkdir()
         params = FAST | {"class_weight": weight, "epochs": 10}
         means.append(ask(request(folder, "mlp", x, y, params)).columns()[:, 1].mean())
-    assert means[0] == pytest.approx(y.mean(), abs=0.03)
-    assert means[1] > means[0] + 0.05
+    assert means[0] == pytest.approx(y.mean(), abs=0.05)
+    assert means[1] > means[0] + 0.1
 
 
 @pytest.mark.parametrize("schedule", ["one_cycle", "plateau", "constant"])

@@ -54,8 +54,9 @@ export interface DatasetRows extends Omit<FeatureRows, 'features'> {
   /** Time of the bar at which the label is known. */
   end: Float64Array
   features: Float32Array[]
-  /** Where samples are windows: the row of the sequence that each ends with. */
+  /** Where samples are windows: the row of the sequence that each ends with, and the rows of the sequence, row-major. */
   at?: Uint32Array
+  history?: Float32Array
 }
 
 /** The sections of a config that decide on rows; `seed` is that of a shuffle. */
@@ -279,7 +280,11 @@ function labelEnds(time: Float64Array, symbol: (string | null)[] | undefined, ho
   return end
 }
 
-export async function readDataset({ path, features }: Pick<Dataset, 'path' | 'features'>): Promise<DatasetRows> {
+/** What a dataset holds; the rows before its own only where a context asks for them. */
+export async function readDataset(
+  { path, features, sequence }: Pick<Dataset, 'path' | 'features' | 'sequence'>,
+  context = 1,
+): Promise<DatasetRows> {
   const columns = await readArrow(path)
   const [time, end, label] = ['time', 'end', 'label'].map(name => columns.get(own(name)) as Float64Array)
   const price = (name: string) =>
@@ -287,35 +292,29 @@ export async function readDataset({ path, features }: Pick<Dataset, 'path' | 'fe
   const symbol = columns.get(own('symbol')) as (string | null)[] | undefined
   const values = features.map(name => columns.get(name) as Float32Array)
   const at = columns.get(own('at')) as Uint32Array | undefined
-  return { time, end, open: price('open'), close: price('close'), label, symbol, features: values, at }
+  const history = context > 1 ? { at, history: await readHistory(sequence!) } : {}
+  return { time, end, open: price('open'), close: price('close'), label, symbol, features: values, ...history }
 }
 
-/** How many values are handed to a model at once. */
-const VALUES_AT_ONCE = 1 << 22
-
-/** Rows as a model of this context reads them, in blocks: row-major float32 [rows, context, features], NaN for missing. */
-export async function* vectors(
-  dataset: Pick<Dataset, 'path' | 'features' | 'sequence'>,
-  rows: Uint32Array,
-  context: number,
-): AsyncGenerator<{ values: Float32Array; rows: number }> {
-  const { features, at } = await readDataset(dataset)
-  const history = context > 1 ? await readHistory(dataset.sequence!) : undefined
-  const [count, width] = [features.length, features.length * context]
-  const block = Math.max(1, Math.floor(VALUES_AT_ONCE / width))
-  for (let from = 0; from < rows.length; from += block) {
-    const own = rows.subarray(from, from + block)
-    const values = new Float32Array(own.length * width)
-    if (history)
-      for (const [i, row] of own.entries()) {
-        const end = (at![row] + 1) * count
-        values.set(history.subarray(end - width, end), i * width)
-      }
-    else
-      for (const [j, column] of features.entries())
-        for (let i = 0; i < own.length; i++) values[i * width + j] = column[own[i]]
-    yield { values, rows: own.length }
+/** Rows as a model of this context reads them: row-major float32 [rows, context, features], NaN for missing. */
+export function vectors(
+  { features: { length: count } }: Pick<Dataset, 'features'>,
+  { features, at, history }: Pick<DatasetRows, 'features' | 'at' | 'history'>,
+  rows: ArrayLike<number>,
+  context = 1,
+): Float32Array {
+  const width = count * context
+  const values = new Float32Array(rows.length * width)
+  if (context === 1) {
+    for (const [j, column] of features.entries())
+      for (let i = 0; i < rows.length; i++) values[i * width + j] = column[rows[i]]
+    return values
   }
+  for (let i = 0; i < rows.length; i++) {
+    const end = (at![rows[i]] + 1) * count
+    values.set(history!.subarray(end - width, end), i * width)
+  }
+  return values
 }
 
 /** Writes train.parquet, val.parquet and test.parquet: time (or the number of the row in the table, from 0), symbol where there are several, the float32 features and the label; words as words. */

@@ -95,6 +95,64 @@ export function drawFolds(spans: [from: number, to: number][], panels: FoldPanel
   }))
 }
 
+/** As a fit wrote it down. */
+export interface Epoch {
+  epoch: number
+  train_loss: number | null
+  /** Of the rows that stop it; null where there are none. */
+  stop_loss: number | null
+  learning_rate: number | null
+  seconds: number
+}
+
+/** Loss in training and of the rows that stop it above, the learning rate below; of two epochs or more. */
+export function drawHistory(epochs: Epoch[]): Drawing {
+  const line = (key: 'train_loss' | 'stop_loss' | 'learning_rate') => {
+    const known = epochs.filter(epoch => epoch[key] !== null)
+    return thin(
+      known.map(({ epoch }) => epoch),
+      known.map(epoch => epoch[key]!),
+      MOST_POINTS,
+    )
+  }
+  const stop = line('stop_loss')
+  const lowest = stop.reduce<Point | undefined>((low, point) => (low && low[1]! <= point[1]! ? low : point), undefined)
+  return bothWidths(370, width => ({
+    grid: [
+      { left: 52, right: 92, top: 30, height: 190 },
+      { left: 52, right: 92, top: 264, height: 60 },
+    ],
+    xAxis: [0, 1].map(gridIndex => ({ ...epochAxis(epochs, width, gridIndex === 1), gridIndex })),
+    yAxis: [
+      { ...valueAxis('Loss', value => String(Number(value.toPrecision(5)))), scale: true, splitNumber: 4 },
+      { ...valueAxis('Learning rate', tiny), gridIndex: 1, splitNumber: 2 },
+    ],
+    series: [
+      named(curve(line('train_loss'), 'var(--benchmark)', 1.4), 'training'),
+      ...(lowest ? [named(curve(stop, 'var(--strategy)', 1.8), 'held out'), dot(lowest, 'var(--strategy)')] : []),
+      onPanel(curve(line('learning_rate'), 'var(--muted)', 1.4), 1),
+    ],
+  }))
+}
+
+const epochAxis = (epochs: Epoch[], width: number, show: boolean) => ({
+  type: 'value' as const,
+  splitNumber: width === BROAD ? 8 : 3,
+  min: epochs[0].epoch,
+  max: epochs.at(-1)!.epoch,
+  minInterval: 1,
+  ...(show && {
+    name: 'epoch',
+    nameLocation: 'middle' as const,
+    nameGap: 26,
+    nameTextStyle: { ...FONT, color: 'var(--ink)' },
+  }),
+  axisLine: { onZero: false, ...rule },
+  axisTick: rule,
+  splitLine: { show: false },
+  axisLabel: axisLabel({ show }),
+})
+
 export interface CalibrationBin {
   /** Mean predicted probability, share of the class that was observed, number of rows. */
   mean: number
@@ -153,7 +211,6 @@ export function drawPredicted(points: [predicted: number, actual: number][]): st
     symbolSize: points.length > 200 ? 4 : 6,
     itemStyle: { color: 'var(--strategy)', opacity: points.length > 200 ? 0.5 : 0.8 },
   }
-  const short = (value: number) => String(Number(value.toPrecision(3)))
   const axis = { scale: true, splitNumber: 4 }
   return draw(400, 400, {
     grid: { left: 60, right: 16, top: 30, bottom: 48 },
@@ -228,6 +285,10 @@ function scaleOf(lines: Float64Array[]) {
 const multiple = (value: number): string => `${Number(value.toPrecision(3))}×`
 const percentage = (value: number): string => `${(100 * value).toFixed(1)} %`.replace('-', '−')
 
+const short = (value: number): string => String(Number(value.toPrecision(3)))
+/** 0.0005 as 5e-4, so that it fits beside an axis. */
+const tiny = (value: number): string =>
+  value !== 0 && Math.abs(value) < 0.01 ? String(Number(value.toPrecision(2)).toExponential()) : short(value)
 const round = (value: number): number => Number(value.toFixed(6))
 const tenths = (value: number): string => value.toFixed(1)
 

@@ -1,7 +1,8 @@
 // The report of a run: one HTML file that answers a reader's questions in their order. Plain data in, text out; it computes no verdict.
 import { type Breakdown, describeFolds, describeSymbols } from './breakdown.ts'
-import { drawEquity, type EquityCurve } from './charts.ts'
+import { drawEquity, type Epoch, type EquityCurve } from './charts.ts'
 import { MEANING } from './glossary.ts'
+import { describeHistory } from './history.ts'
 import type { Figures } from './metrics.ts'
 import { describeOutcome, type Outcome } from './outcome.ts'
 import {
@@ -9,6 +10,7 @@ import {
   count,
   drawn,
   figure,
+  fixed,
   type Html,
   html,
   type Part,
@@ -19,6 +21,7 @@ import {
   UNDEFINED,
   when,
 } from './page.ts'
+import type { Effect, Robustness } from './robustness.ts'
 import { describeSearch, parameters, type Search, TOP } from './search.ts'
 
 /** Raised when report.json says something else than before. */
@@ -53,6 +56,10 @@ export interface ReportData extends Search, Breakdown {
   outcome: Outcome | null
   /** Shares that add up to 1. */
   importances: Record<string, number> | null
+  /** Absent in what earlier versions wrote, like `history`. */
+  robustness?: Robustness | null
+  /** Of the proven fit, where it learned in epochs. */
+  history?: Epoch[] | null
   verdict: {
     pass: boolean
     gates: { name: string; value: number | null; bound: string; pass: boolean; reason?: string }[]
@@ -72,7 +79,7 @@ export async function renderReport(data: ReportData): Promise<string> {
     `${data.name}: ${headline(data)}`,
     html`${opening(data)}
 <main>
-${gates(data)}${data.market ? equity(data) : null}${describeSymbols(data)}${describeSearch(data)}${describeFolds(data)}${describeOutcome(data.outcome, { decides: decides(data), market: data.market })}${importances(data)}${everyFigure(data)}${origin(data)}${stages(data)}</main>
+${gates(data)}${data.market ? equity(data) : null}${describeSymbols(data)}${describeSearch(data)}${describeFolds(data)}${describeOutcome(data.outcome, { decides: decides(data), market: data.market })}${importances(data)}${robustness(data)}${describeHistory(data.history)}${everyFigure(data)}${origin(data)}${stages(data)}</main>
 ${closing(data)}`,
   )
 }
@@ -252,6 +259,41 @@ function importances({ importances, selected }: ReportData): Html {
     left,
   )
 }
+
+function robustness({ robustness: found }: ReportData): Html | null {
+  if (!found) return null
+  const { metric, rows, of, baseline, noise, missing, missing_mean, missing_tried, shifted } = found
+  const ranked = metric === 'log_loss'
+  const row = (what: string, { value, change, roc_auc }: Effect): Part[] => [
+    what,
+    value,
+    change === null ? null : fixed(100 * change, 1),
+    ...(ranked ? [roc_auc] : []),
+  ]
+  const taken =
+    rows < of
+      ? `${figure(rows)} of the ${figure(of)} validation rows of the last fold, evenly taken`
+      : `${count(rows, 'validation row')} of the last fold`
+  return section(
+    'robustness',
+    'Robustness',
+    'The proven fit on validation rows whose inputs were disturbed; no test row is read for it. Look for changes near 0. Where noise of 1 % costs much, or one feature costs far more than the others, the model leans on what may not hold.',
+    table(
+      `${taken}; up is worse`,
+      ['Disturbed', metric, 'Change, %', ...(ranked ? ['ROC AUC'] : [])],
+      [
+        row('nothing', baseline),
+        ...noise.map(one => row(`noise of ${figure(100 * one.share)} % of a deviation`, one)),
+        ...missing.map(one => row(`without ${one.feature}${one.as === 'mean' ? ', at its mean' : ''}`, one)),
+        row(`without one feature, mean of ${figure(missing_tried)}`, missing_mean),
+        ...shifted.map(one => row(`every number ${shiftOf(one)}`, one)),
+      ],
+    ),
+  )
+}
+
+const shiftOf = ({ factor, offset }: { factor: number; offset: number }): string =>
+  offset === 0 ? `× ${factor}` : `${offset > 0 ? '+' : '−'} half a deviation`
 
 function everyFigure({ metrics, backtest, benchmark, market }: ReportData): Html {
   const test = { ...metrics.test, ...backtest }

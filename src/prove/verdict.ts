@@ -68,6 +68,9 @@ export interface Looker {
   looked: Looked
 }
 
+/** Values that a model is handed at once. */
+const VALUES_AT_ONCE = 1 << 22
+
 /** Trees compare exactly and add up; all else multiplies, each library in its own order. */
 const TREES = ['random_forest', 'xgboost', 'lightgbm', 'catboost']
 const parityBound = (kind: string): number => (TREES.includes(kind) ? 1e-6 : 1e-5)
@@ -266,15 +269,17 @@ export function failedParity({ native_python, native_node, bound }: Parity): Gat
 async function predictOnnx(dataset: Dataset, bytes: Uint8Array, ranges: Range[]): Promise<Predicted> {
   const model = await loadModel(bytes)
   try {
-    const { columns, length } = model
+    const { columns, length, features } = model
+    const data = await readDataset(dataset, length)
+    const all = indices(ranges)
+    const block = Math.max(1, Math.floor(VALUES_AT_ONCE / (length * features)))
     const made: Float32Array[] = []
-    for await (const { values, rows } of vectors(dataset, indices(ranges), length))
-      made.push(await model.run(values, rows))
+    for (let from = 0; from < all.length; from += block) {
+      const rows = all.subarray(from, from + block)
+      made.push(await model.run(vectors(dataset, data, rows, length), rows.length))
+    }
     const output = endToEnd(made)
-    const rows = output.length / columns
-    return Array.from({ length: columns }, (_, k) =>
-      Float32Array.from({ length: rows }, (_, i) => output[i * columns + k]),
-    )
+    return Array.from({ length: columns }, (_, k) => Float32Array.from(all, (_, i) => output[i * columns + k]))
   } finally {
     await model.close()
   }

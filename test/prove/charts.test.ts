@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { drawCalibration, drawdown, drawEquity, drawFolds, thin, wilson } from '../../src/prove/charts.ts'
+import { drawCalibration, drawdown, drawEquity, drawFolds, drawHistory, thin, wilson } from '../../src/prove/charts.ts'
 
 describe('thin', () => {
   it('keeps both ends, every extreme, the order, and no more points than asked for', () => {
@@ -75,5 +75,19 @@ describe('drawings', () => {
     )
     expect(broad).toContain('>1.250<')
     expect(broad).not.toContain('NaN')
+  })
+
+  it('show how a fit learned, with what was held out where anything was', () => {
+    const epochs = (n: number, stop: number | null) =>
+      Array.from({ length: n }, (_, i) => ({
+        ...{ epoch: i + 1, train_loss: i === 1 ? null : 0.7 - i / (2 * n), stop_loss: stop && stop + i / n },
+        ...{ learning_rate: 0.0005, seconds: 1 },
+      }))
+    const { broad, narrow } = drawHistory(epochs(40, 0.6))
+    for (const text of ['training', 'held out', 'epoch', '3e−4', '>40<']) expect(broad).toContain(text)
+    expect(drawHistory(epochs(40, null)).broad).not.toContain('held out')
+    for (const drawing of [broad, narrow, ...Object.values(drawHistory(epochs(2, 0.6)))])
+      expect(drawing).not.toMatch(/NaN|(fill|stroke)="#/)
+    expect(drawHistory(epochs(50_000, 0.6)).broad.length).toBeLessThan(40_000)
   })
 })

@@ -88,6 +88,46 @@ describe('report of a refused run', () => {
     const hostile = await renderReport(poisoned(sample()))
     expect(skeleton(hostile)).toEqual(skeleton(page))
   })
+
+  it('has robustness and the learning curve where they were measured', async () => {
+    const effect = { value: 0.7, change: 0.034, roc_auc: 0.51 }
+    const robustness = (feature: string) => ({
+      ...{ metric: 'log_loss' as const, rows: 2000, of: 3000, baseline: { value: 0.677, change: 0, roc_auc: 0.55 } },
+      noise: [{ share: 0.01, ...effect }],
+      missing: [{ feature, as: 'mean' as const, ...effect }],
+      ...{ missing_mean: effect, missing_tried: 24 },
+      shifted: [
+        { factor: 1.05, offset: 0, ...effect },
+        { factor: 1, offset: -0.5, value: null, change: null, roc_auc: null },
+      ],
+    })
+    const epoch = (epoch: number, stop_loss: number | null) => ({
+      ...{ epoch, train_loss: 0.7 - epoch / 100, stop_loss, learning_rate: 0.001, seconds: 2 },
+    })
+    const told = await renderReport({
+      ...sample(),
+      robustness: robustness('rsi_14'),
+      history: [epoch(1, 0.69), epoch(2, 0.7)],
+    })
+    expect(unbalanced(told)).toEqual([])
+    expect(rowsOf(told, 'robustness')).toEqual([
+      ['Disturbed', 'log_loss', 'Change, %', 'ROC AUC'],
+      ['nothing', '0.677', '0.0', '0.550'],
+      ['noise of 1 % of a deviation', '0.700', '3.4', '0.510'],
+      ['without rsi_14, at its mean', '0.700', '3.4', '0.510'],
+      ['without one feature, mean of 24', '0.700', '3.4', '0.510'],
+      ['every number × 1.05', '0.700', '3.4', '0.510'],
+      ['every number − half a deviation', '–', '–', '–'],
+    ])
+    expect(told).toContain('2,000 of the 3,000 validation rows of the last fold, evenly taken')
+    expect(told).toContain(
+      '2 epochs in 4 s: the training loss went from 0.690 to 0.680. That of the rows held out was lowest, 0.690, in epoch 1.',
+    )
+    const hostile = await renderReport({ ...sample(), robustness: robustness(POISON), history: [epoch(1, null)] })
+    expect(unbalanced(hostile)).toEqual([])
+    expect(hostile).toContain('1 epoch in 2 s: the training loss went from 0.690 to 0.690.')
+    expect(hostile).not.toContain('<script')
+  })
 })
 
 describe('report', () => {
