@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
 import { bundleFolder } from '../../src/registry/bundle.ts'
 import { promote, rollback } from '../../src/registry/versions.ts'
-import { register, rowsOf } from '../registry/example.ts'
+import { expectedSequences, register, rowsOf } from '../registry/example.ts'
 import { type Home, homeWith, serve } from './serving.ts'
 
 const move = { reason: 'test', now: 1 }
@@ -61,6 +61,61 @@ describe('a server', () => {
       expect(await (await get('/metrics')).text()).toContain('sluice_serving_version{model="demo"} 3'),
     )
     expect((await post({ rows: rowsOf('logistic') })).answer.model.version).toBe(3)
+  })
+
+  it('goes on with the rows of a key when its champion changes, unless they are rows of other features', async () => {
+    const home = await homeWith({ demo: 'gru' })
+    const { post } = await serve(home, ['demo'])
+    const rows = expectedSequences.gru.sequences.flat()
+    const length = expectedSequences.gru.sequences[0].length
+    const push = async (...pushed: (typeof rows)[number][]) => {
+      const { answer } = await post({
+        key: 'a',
+        rows: pushed.map(row => Object.fromEntries(row.map((value, j) => [`f${j}`, value]))),
+      })
+      return answer
+    }
+    const version = async () => (await post({ sequence: rows.slice(0, length) })).answer.model.version
+    const change = async (to: number) => {
+      await promote(home.database, 'demo', to, move)
+      await vi.waitFor(async () => expect(await version()).toBe(to))
+    }
+    await register(home, 'gru', { version: 2 })
+    await register(home, 'gru', { version: 3, features: [{ kind: 'sma', n: 5 }] })
+    await push(...rows.slice(0, length))
+    await change(2)
+    const { answer } = await post({ sequence: rows.slice(1, length + 1) })
+    expect(await push(rows[length])).toMatchObject({ predictions: answer.predictions, model: { version: 2 } })
+    await change(3)
+    expect(await push(rows[length + 1])).toMatchObject({ code: 'WARMING_UP', missing: length - 1 })
+    // The rows of version 2 would lack the one that came meanwhile.
+    await change(2)
+    expect(await push(rows[length + 2])).toMatchObject({ code: 'WARMING_UP', missing: length - 1 })
+  })
+
+  it('answers every push with the version it began with, while versions come and go', async () => {
+    const home = await homeWith({ demo: 'gru' })
+    const { post, warnings } = await serve(home, ['demo'])
+    await register(home, 'gru', { version: 2 })
+    const row = { f0: 1, f1: null, f2: 3 }
+    const seen = new Set<number>()
+    let pushing = true
+    const pushers = ['a', 'a', 'b'].map(async key => {
+      for (let i = 0; pushing; i++) {
+        const { status, answer } = await post({ key, rows: Array.from({ length: 1 + (i % 40) }, () => row) })
+        expect(status === 200 || answer.code === 'WARMING_UP').toBe(true)
+        if (status === 200) seen.add(answer.model.version)
+      }
+    })
+    for (let turn = 0; turn < 6; turn++) {
+      const to = 2 - (turn % 2)
+      await promote(home.database, 'demo', to, move)
+      seen.clear()
+      await vi.waitFor(() => expect([...seen]).toContain(to))
+    }
+    pushing = false
+    await Promise.all(pushers)
+    expect(warnings).toEqual([])
   })
 
   it('does not start on a champion that cannot be verified', async () => {
