@@ -118,7 +118,7 @@ async function addRoutes(app: FastifyInstance, serving: Serving): Promise<void> 
     serving.draining ? reply.code(503).send({ status: 'draining' }) : { status: 'ready' },
   )
   app.get('/metrics', { config: { permission: 'metrics' }, schema: protocol.metricsSchema }, async (_, reply) =>
-    reply.type(meters.registry.contentType).send(await meters.registry.metrics()),
+    reply.type(meters.registry.contentType).send(await readMeters(serving)),
   )
   app.get('/openapi.json', { config: { permission: 'predict' }, schema: protocol.openapiSchema }, async () =>
     app.swagger(),
@@ -129,6 +129,15 @@ async function addRoutes(app: FastifyInstance, serving: Serving): Promise<void> 
     async request => predict(request.body, request.id, serving),
   )
   await app.ready()
+}
+
+function readMeters({ models, meters }: Serving): Promise<string> {
+  for (const { name, served } of models) {
+    const { windows } = served()
+    if (windows) meters.keys.set({ model: name }, windows.size())
+    else meters.keys.remove({ model: name })
+  }
+  return meters.registry.metrics()
 }
 
 async function predict(body: PredictBody, request_id: string, { models, meters }: Serving) {

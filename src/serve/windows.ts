@@ -29,6 +29,8 @@ export interface Windows {
    * A push waits for those of its key before it; one that fails leaves what is kept as it was, and `OVERLOADED` is a failure.
    */
   push<Answer>(key: string, rows: Float32Array, answer: AnswerWindows<Answer>): Promise<Pushed<Answer>>
+  /** How many keys are kept. */
+  size(): number
 }
 
 /** Rows in the windows that one push makes at once: they overlap, and would take `length` times the memory of its rows. */
@@ -91,6 +93,7 @@ export function openWindows(bounds: Bounds, now = () => performance.now()): Wind
       turns.set(key, ended)
       return pushed
     },
+    size: () => kept.size,
   }
 }
 

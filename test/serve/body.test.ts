@@ -178,11 +178,12 @@ describe('rows of a key', () => {
   })
 
   it('are forgotten with the key that was pushed to longest ago', async () => {
-    const { push } = await served({ max_windows: 2 })
+    const { push, get } = await served({ max_windows: 2 })
     const missing = async (key: string) => (await push(key, rows[0])).answer.missing
     const seen: unknown[] = []
     for (const key of ['a', 'b', 'a', 'c', 'a', 'b']) seen.push(await missing(key))
     expect(seen).toEqual([5, 5, 4, 5, 3, 5])
+    expect(await (await get('/metrics')).text()).toContain('sluice_kept_keys{model="gru"} 2')
   })
 })
 
