@@ -20,8 +20,16 @@ export const serveSchema = z.strictObject({
     .default(1 << 20),
   /** In one request. */
   max_rows: z.int().positive().max(1_000_000).default(1000),
-  /** In all requests that wait; beyond it the answer is 503. */
+  /** In all requests that wait, a sequence counted as its rows; beyond it the answer is 503. */
   max_waiting_rows: z.int().positive().default(65_536),
+  /** Keys of a sequence model whose rows are kept; beyond it the one that was pushed to longest ago is forgotten. */
+  max_windows: z.int().positive().max(10_000_000).default(1000),
+  /** After so long without a row a key is forgotten. */
+  window_idle: z
+    .number()
+    .positive()
+    .max(366 * 86_400)
+    .default(7 * 86_400),
   /** A request whose headers and body have not arrived by then is cut off. */
   request_timeout: seconds.default(10),
   /** How often the store is asked whether the champion has changed. */

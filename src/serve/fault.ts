@@ -1,7 +1,8 @@
 // What a caller is told when a request fails: a status, a code, a pointer and the request's id. Never a path, a stack or a library's own words.
 import type { FastifyError } from 'fastify'
 import { SluiceError } from '../base/errors.ts'
-import type { Problem } from './predict.ts'
+import { escaped, type Problem } from './predict.ts'
+import { INPUTS } from './protocol.ts'
 
 export interface Fault {
   status: number
@@ -9,6 +10,8 @@ export interface Fault {
   message: string
   pointer?: string
   problems?: Problem[]
+  /** Rows that a key needs before it has an answer. */
+  missing?: number
 }
 
 /** The faults that Fastify finds by itself. */
@@ -29,8 +32,14 @@ const FOUND_BY_FASTIFY: Record<string, Fault> = {
   FST_ERR_BAD_URL: { status: 400, code: 'BAD_URL', message: 'the path is no valid URL' },
 }
 
-/** Our own errors that are not the caller's fault in the shape of the request. */
-const STATUS: Record<string, number> = { UNAUTHORIZED: 401, MODEL_UNKNOWN: 404, NOT_FOUND: 404, OVERLOADED: 503 }
+/** Our own errors that are not the caller's fault in the shape of the request. Warming up is no 503: who repeats a push pushes its rows twice. */
+const STATUS: Record<string, number> = {
+  UNAUTHORIZED: 401,
+  MODEL_UNKNOWN: 404,
+  NOT_FOUND: 404,
+  WARMING_UP: 409,
+  OVERLOADED: 503,
+}
 
 /** By JSON Schema keyword; anything else is INVALID. */
 const KEYWORDS: Record<string, string> = {
@@ -39,12 +48,13 @@ const KEYWORDS: Record<string, string> = {
   type: 'WRONG_TYPE',
   maxItems: 'TOO_MANY_ROWS',
   minItems: 'NO_ROWS',
+  oneOf: 'SEVERAL_INPUTS',
 }
 
 export function faultOf(error: unknown): Fault {
   if (error instanceof SluiceError) return ownFault(error)
   const { validation, code, statusCode = 500 } = error as FastifyError
-  if (validation) return schemaFault(validation[0])
+  if (validation) return schemaFault(validation)
   if (code in FOUND_BY_FASTIFY) return FOUND_BY_FASTIFY[code]
   if (statusCode >= 400 && statusCode < 500)
     return { status: statusCode, code: 'BAD_REQUEST', message: 'the request is not valid' }
@@ -63,22 +73,22 @@ export function connectionFault({ code }: NodeJS.ErrnoException): Fault {
 const INTERNAL: Fault = { status: 500, code: 'INTERNAL', message: 'the server failed; its log has this request id' }
 
 function ownFault({ code, message, detail }: SluiceError): Fault {
-  const problems = (detail as { problems?: Problem[] } | undefined)?.problems
+  const { problems, missing } = (detail ?? {}) as Pick<Fault, 'problems' | 'missing'>
   if (problems) return { status: 400, code, message, pointer: problems[0].pointer, problems }
-  return code in STATUS ? { status: STATUS[code], code, message } : INTERNAL
+  return code in STATUS ? { status: STATUS[code], code, message, ...(missing !== undefined && { missing }) } : INTERNAL
 }
 
-/** A key as a JSON pointer writes it (RFC 6901). */
-const escaped = (key: string): string => key.replaceAll('~', '~0').replaceAll('/', '~1')
+type Violation = NonNullable<FastifyError['validation']>[number]
 
-function schemaFault({
-  keyword,
-  instancePath,
-  message,
-  params,
-}: NonNullable<FastifyError['validation']>[number]): Fault {
+/** Of a choice that failed, the ways come first and the choice itself last. */
+function schemaFault(violations: Violation[]): Fault {
+  const last = violations.at(-1)!
+  const several = last.keyword === 'oneOf' && last.params.passingSchemas
+  const { keyword, instancePath, message, params } = several ? last : violations[0]
   const field = (params.missingProperty ?? params.additionalProperty) as string | undefined
   const pointer = field === undefined ? instancePath : `${instancePath}/${escaped(field)}`
   const code = KEYWORDS[keyword] ?? 'INVALID'
-  return { status: 400, code, message: `${instancePath || 'the body'} ${message}`, pointer }
+  const none = last.keyword === 'oneOf' && keyword === 'required'
+  const what = several || none ? `holds ${none ? 'none' : 'several'} of ${INPUTS.join(', ')}` : message
+  return { status: 400, code, message: `${instancePath || 'the body'} ${what}`, pointer }
 }

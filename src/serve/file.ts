@@ -2,7 +2,17 @@
 import type { Context } from '../base/context.ts'
 import { dataError } from '../base/errors.ts'
 import { loadModel } from '../base/onnx.ts'
-import { type Column, findColumn, strings, type Table, takeValues, type Values } from '../base/table.ts'
+import {
+  type Column,
+  findColumn,
+  rowsBySymbol,
+  strings,
+  type Table,
+  takeRows,
+  takeValues,
+  timesOf,
+  type Values,
+} from '../base/table.ts'
 import { readCandles, readColumns, writeTable } from '../data/files.ts'
 import { type FileReading, isCandleColumn } from '../data/schema.ts'
 import { computeValues, featuresOn, wordsOf } from '../features/build.ts'
@@ -37,7 +47,8 @@ export async function predictFile(
   const session = await loadModel(bundle.model)
   try {
     const given = values.map(column => takeValues(column, rows))
-    const answered = await predictTable(bundle.manifest, session, given)
+    const series = session.length > 1 ? seriesOf(scored, rows) : []
+    const answered = await predictTable(bundle.manifest, session, given, series)
     await writeTable(spread(scored, rows, answered.table), out, context.signal)
     return { rows: scored.rows, unanswered: scored.rows - rows.length + answered.unanswered }
   } finally {
@@ -139,6 +150,28 @@ const columnOf = (name: string, values: Values): Column => ({
 })
 
 const symbolsOf = (table: Table) => (findColumn(table, 'symbol') ? strings(table, 'symbol') : undefined)
+
+/** Places in `rows` of each symbol in time order: what sequences are cut from. Without times the order of the file is the order. */
+function seriesOf(scored: Table, rows: Int32Array): Int32Array[] {
+  const identity = scored.columns.filter(({ name }) => name === 'time' || name === 'symbol')
+  const table = takeRows({ rows: scored.rows, columns: identity }, rows)
+  const series = [...rowsBySymbol(table)]
+  const time = timesOf(table)
+  if (!time) return series.map(([, places]) => places)
+  return series.map(([symbol, places]) => inOrder(places, time, symbol))
+}
+
+/** Two rows of one time have no order, and a row without one has no place. */
+function inOrder(places: Int32Array, time: Float64Array, symbol: string): Int32Array {
+  const sorted = places.slice().sort((a, b) => time[a] - time[b] || a - b)
+  const of = symbol && ` of ${symbol}`
+  for (const [i, place] of sorted.entries()) {
+    if (Number.isNaN(time[place])) throw dataError('ROW_TIME', `a row${of} has no time, so it is in no sequence`)
+    if (i > 0 && time[place] === time[sorted[i - 1]])
+      throw dataError('ROW_TIME', `two rows${of} have the time ${new Date(time[place]).toISOString()}`)
+  }
+  return sorted
+}
 
 /** Candles with a column per feature; input that is neither is told what is missing. */
 async function fromCandles(

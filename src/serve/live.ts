@@ -6,6 +6,7 @@ import { type Bundle, type BundleManifest, openRegistered } from '../registry/bu
 import type { TrustedKeys } from '../registry/keys.ts'
 import { aliasVersion, resolveVersion } from '../registry/versions.ts'
 import { type MicroBatch, microbatch } from './microbatch.ts'
+import { openWindows, type Windows } from './windows.ts'
 
 /** Where the versions of one model come from. */
 export interface ModelSource {
@@ -21,6 +22,10 @@ export interface Served {
   digest: string
   manifest: BundleManifest
   run: MicroBatch['run']
+  /** Of a sequence model: the rows of every key. A successor that reads the same features goes on with them. */
+  windows: Windows | null
+  /** Work that is begun with this version ends with it: it is not closed before. */
+  use<T>(work: Promise<T>): Promise<T>
   close(): Promise<void>
 }
 
@@ -34,9 +39,16 @@ export interface Live {
 
 export interface Following {
   log: Context['log']
-  maxWaiting?: number
+  limits: Limits
   onServing?(version: number): void
   onFailure?(): void
+}
+
+export interface Limits {
+  maxWaiting: number
+  maxWindows: number
+  /** Seconds. */
+  windowIdle: number
 }
 
 /** The champion of `name` in the store, its bundle checked against the trusted keys and its row. */
@@ -53,13 +65,13 @@ export function championOf(
 }
 
 /** Loads what the source names now, so a server never starts without an answer; afterwards a version that cannot be served leaves the old one in place. */
-export async function goLive(source: ModelSource, { log, maxWaiting, onServing, onFailure }: Following): Promise<Live> {
+export async function goLive(source: ModelSource, { log, limits, onServing, onFailure }: Following): Promise<Live> {
   const first = await source.current()
   if (first === null)
     throw usageError('NO_CHAMPION', `${source.name} has no champion to serve`, {
       next: `sluice models list, then sluice models promote ${source.name}@VERSION`,
     })
-  let served = await load(source, first, maxWaiting)
+  let served = await load(source, first, limits)
   onServing?.(first)
   let complaint: string | undefined
 
@@ -68,7 +80,7 @@ export async function goLive(source: ModelSource, { log, maxWaiting, onServing, 
       const version = await source.current()
       if (version === null || version === served.version) return
       const retired = served
-      served = await load(source, version, maxWaiting)
+      served = await load(source, version, limits, retired)
       onServing?.(version)
       log.info(`${source.name}@${version} has taken over from @${retired.version}`)
       complaint = undefined
@@ -84,20 +96,41 @@ export async function goLive(source: ModelSource, { log, maxWaiting, onServing, 
   return { name: source.name, served: () => served, follow, close: () => served.close() }
 }
 
-async function load(source: ModelSource, version: number, maxWaiting?: number): Promise<Served> {
+async function load(
+  source: ModelSource,
+  version: number,
+  { maxWaiting, maxWindows, windowIdle }: Limits,
+  before?: Served,
+): Promise<Served> {
   const { manifest, model: bytes, digest } = await source.open(version)
   const model = await loadModel(bytes)
+  const { length, features: width } = model
   // The first run of a session is its slowest, and shows that it runs at all.
-  await model.run(new Float32Array(model.features), 1)
+  await model.run(new Float32Array(length * width), 1)
   const { run, idle } = microbatch(model, { maxWaiting })
+  const keep = () => openWindows({ length, width, most: maxWindows, idle: windowIdle, maxWaiting })
+  const goesOn = before && contractOf(before.manifest) === contractOf(manifest)
+  const uses = new Set<Promise<unknown>>()
   return {
     version,
     digest,
     manifest,
     run,
+    windows: goesOn ? before.windows : length > 1 ? keep() : null,
+    use(work) {
+      uses.add(work)
+      const forget = () => void uses.delete(work)
+      work.then(forget, forget)
+      return work
+    },
     async close() {
+      while (uses.size > 0) await Promise.allSettled(uses)
       await idle()
       await model.close()
     },
   }
 }
+
+/** What the values of a row are: rows of another contract are none that this model could go on from. */
+const contractOf = ({ input, features, timeframe }: BundleManifest): string =>
+  JSON.stringify({ input, features, timeframe })

@@ -37,6 +37,12 @@ export function openMeters() {
     labelNames: ['model'],
     registers,
   })
+  const keys = new Gauge({
+    name: 'sluice_kept_keys',
+    help: 'Keys whose rows are kept for a sequence model.',
+    labelNames: ['model'],
+    registers,
+  })
   const failures = new Counter({
     name: 'sluice_takeover_failures_total',
     help: 'New versions that could not be served.',
@@ -49,7 +55,7 @@ export function openMeters() {
     requests.inc({ route, method: route === 'unknown' ? 'any' : request.method, status: reply.statusCode })
     seconds.observe({ route }, reply.elapsedTime / 1000)
   }
-  return { registry, errors, predictions, serving, failures, answered }
+  return { registry, errors, predictions, serving, keys, failures, answered }
 }
 
 export type Meters = ReturnType<typeof openMeters>

@@ -18,7 +18,10 @@ export interface MicroBatch {
 /** Rows of one run, unless a single request has more: beyond it, larger runs gain nothing and keep the others waiting. */
 const RUN_ROWS = 1024
 
-/** `run` of a model, for many callers at once; with more than `maxWaiting` rows in the queue it refuses with `OVERLOADED`. */
+/**
+ * `run` of a model, for many callers at once; with more than `maxWaiting` rows in the queue it refuses with `OVERLOADED`.
+ * A sequence counts as the rows that it is made of, here and in a run, so that either bound is one of memory.
+ */
 export function microbatch(model: OnnxModel, { maxWaiting = 65_536 } = {}): MicroBatch {
   const queue: Waiting[] = []
   let waitingRows = 0
@@ -28,8 +31,8 @@ export function microbatch(model: OnnxModel, { maxWaiting = 65_536 } = {}): Micr
     // After this turn's sockets have been read.
     await new Promise(resolve => setImmediate(resolve))
     while (queue.length > 0) {
-      const turn = take(queue)
-      waitingRows -= rowsOf(turn)
+      const turn = take(queue, RUN_ROWS / model.length)
+      waitingRows -= rowsOf(turn) * model.length
       await answer(model, turn)
     }
     draining = undefined
@@ -37,9 +40,9 @@ export function microbatch(model: OnnxModel, { maxWaiting = 65_536 } = {}): Micr
 
   return {
     async run(features, rows) {
-      if (waitingRows > 0 && waitingRows + rows > maxWaiting)
-        throw new SluiceError('unexpected', 'OVERLOADED', `${waitingRows} rows wait already`)
-      waitingRows += rows
+      const weight = rows * model.length
+      if (waitingRows > 0 && waitingRows + weight > maxWaiting) throw overloaded(waitingRows)
+      waitingRows += weight
       return new Promise((resolve, reject) => {
         queue.push({ features, rows, resolve, reject })
         draining ??= drain()
@@ -51,18 +54,20 @@ export function microbatch(model: OnnxModel, { maxWaiting = 65_536 } = {}): Micr
   }
 }
 
+export const overloaded = (rows: number) => new SluiceError('unexpected', 'OVERLOADED', `${rows} rows wait already`)
+
 const rowsOf = (turn: Waiting[]): number => turn.reduce((total, { rows }) => total + rows, 0)
 
-function take(queue: Waiting[]): Waiting[] {
+function take(queue: Waiting[], most: number): Waiting[] {
   let count = 1
   let rows = queue[0].rows
-  while (count < queue.length && rows + queue[count].rows <= RUN_ROWS) rows += queue[count++].rows
+  while (count < queue.length && rows + queue[count].rows <= most) rows += queue[count++].rows
   return queue.splice(0, count)
 }
 
 async function answer(model: OnnxModel, turn: Waiting[]): Promise<void> {
   try {
-    const output = await model.run(joined(turn, model.features), rowsOf(turn))
+    const output = await model.run(joined(turn, model.length * model.features), rowsOf(turn))
     let at = 0
     for (const { rows, resolve } of turn) resolve(output.slice(at, (at += rows * model.columns)))
   } catch (error) {

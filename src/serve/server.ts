@@ -10,11 +10,11 @@ import { messageOf, usageError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { trustedKeys } from '../registry/keys.ts'
 import { guard } from './access.ts'
+import { answerBody, type PredictBody } from './body.ts'
 import { type ServeOptions, serveSchema } from './deploy.ts'
 import { connectionFault, type Fault, faultOf } from './fault.ts'
 import { championOf, goLive, type Live, type ModelSource } from './live.ts'
 import { type Meters, openMeters } from './meters.ts'
-import { answers, vectorise } from './predict.ts'
 import * as protocol from './protocol.ts'
 
 export interface ServerOptions extends Partial<ServeOptions> {
@@ -118,12 +118,12 @@ async function addRoutes(app: FastifyInstance, serving: Serving): Promise<void> 
     serving.draining ? reply.code(503).send({ status: 'draining' }) : { status: 'ready' },
   )
   app.get('/metrics', { config: { permission: 'metrics' }, schema: protocol.metricsSchema }, async (_, reply) =>
-    reply.type(meters.registry.contentType).send(await meters.registry.metrics()),
+    reply.type(meters.registry.contentType).send(await readMeters(serving)),
   )
   app.get('/openapi.json', { config: { permission: 'predict' }, schema: protocol.openapiSchema }, async () =>
     app.swagger(),
   )
-  app.post<{ Body: protocol.PredictBody }>(
+  app.post<{ Body: PredictBody }>(
     '/v1/predict',
     { config: { permission: 'predict' }, schema: protocol.predictSchema(options) },
     async request => predict(request.body, request.id, serving),
@@ -131,13 +131,24 @@ async function addRoutes(app: FastifyInstance, serving: Serving): Promise<void> 
   await app.ready()
 }
 
-async function predict({ model, rows }: protocol.PredictBody, request_id: string, { models, meters }: Serving) {
+function readMeters({ models, meters }: Serving): Promise<string> {
+  for (const { name, served } of models) {
+    const { windows } = served()
+    if (windows) meters.keys.set({ model: name }, windows.size())
+    else meters.keys.remove({ model: name })
+  }
+  return meters.registry.metrics()
+}
+
+async function predict(body: PredictBody, request_id: string, { models, meters }: Serving) {
+  const { model } = body
   const live = model === undefined ? models[0] : models.find(({ name }) => name === model)
   if (!live) throw usageError('MODEL_UNKNOWN', `this server answers for ${models.map(({ name }) => name).join(', ')}`)
-  const { manifest, version, run } = live.served()
-  const output = await run(vectorise(manifest, rows), rows.length)
-  meters.predictions.inc({ model: live.name, version }, rows.length)
-  return { predictions: answers(manifest, output), model: { name: live.name, version }, request_id }
+  const served = live.served()
+  const { version } = served
+  const { predictions, answered } = await served.use(answerBody(served, body))
+  meters.predictions.inc({ model: live.name, version }, answered)
+  return { predictions, model: { name: live.name, version }, request_id }
 }
 
 function fail(error: unknown, request: FastifyRequest, reply: FastifyReply, { meters, log }: Serving): FastifyReply {
@@ -173,7 +184,11 @@ function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
 const bring = (source: ModelSource, { log, meters, options }: Serving): Promise<Live> =>
   goLive(source, {
     log,
-    maxWaiting: options.max_waiting_rows,
+    limits: {
+      maxWaiting: options.max_waiting_rows,
+      maxWindows: options.max_windows,
+      windowIdle: options.window_idle,
+    },
     onServing: version => meters.serving.set({ model: source.name }, version),
     onFailure: () => meters.failures.inc({ model: source.name }),
   })

@@ -1,10 +1,13 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, it, vi } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { bundleFolder } from '../../src/registry/bundle.ts'
+import { trustedKeys } from '../../src/registry/keys.ts'
 import { promote, rollback } from '../../src/registry/versions.ts'
-import { register, rowsOf } from '../registry/example.ts'
-import { type Home, homeWith, serve } from './serving.ts'
+import { answerBody } from '../../src/serve/body.ts'
+import { championOf, goLive } from '../../src/serve/live.ts'
+import { expectedSequences, register, rowsOf } from '../registry/example.ts'
+import { type Home, homeWith, keepLog, serve } from './serving.ts'
 
 const move = { reason: 'test', now: 1 }
 
@@ -61,6 +64,53 @@ describe('a server', () => {
       expect(await (await get('/metrics')).text()).toContain('sluice_serving_version{model="demo"} 3'),
     )
     expect((await post({ rows: rowsOf('logistic') })).answer.model.version).toBe(3)
+  })
+
+  it('goes on with the rows of a key when its champion changes, unless they are rows of other features', async () => {
+    const home = await homeWith({ demo: 'gru' })
+    const { post } = await serve(home, ['demo'])
+    const rows = expectedSequences.gru.sequences.flat()
+    const length = expectedSequences.gru.sequences[0].length
+    const push = async (...pushed: (typeof rows)[number][]) => {
+      const { answer } = await post({
+        key: 'a',
+        rows: pushed.map(row => Object.fromEntries(row.map((value, j) => [`f${j}`, value]))),
+      })
+      return answer
+    }
+    const version = async () => (await post({ sequence: rows.slice(0, length) })).answer.model.version
+    const change = async (to: number) => {
+      await promote(home.database, 'demo', to, move)
+      await vi.waitFor(async () => expect(await version()).toBe(to))
+    }
+    await register(home, 'gru', { version: 2 })
+    await register(home, 'gru', { version: 3, features: [{ kind: 'sma', n: 5 }] })
+    await push(...rows.slice(0, length))
+    await change(2)
+    const { answer } = await post({ sequence: rows.slice(1, length + 1) })
+    expect(await push(rows[length])).toMatchObject({ predictions: answer.predictions, model: { version: 2 } })
+    await change(3)
+    expect(await push(rows[length + 1])).toMatchObject({ code: 'WARMING_UP', missing: length - 1 })
+    // The rows of version 2 would lack the one that came meanwhile.
+    await change(2)
+    expect(await push(rows[length + 2])).toMatchObject({ code: 'WARMING_UP', missing: length - 1 })
+  })
+
+  it('answers what began with a version before it lets go of it, all runs of it', async () => {
+    const home = await homeWith({ demo: 'gru' })
+    const limits = { maxWaiting: 65_536, maxWindows: 10, windowIdle: 60 }
+    const live = await goLive(championOf('demo', trustedKeys(home.home), home), { log: keepLog(), limits })
+    onTestFinished(() => live.close())
+    const old = live.served()
+    const row = { f0: 1, f1: null, f2: 3 }
+    // Windows of 6 x 9000 rows are more than one run makes, and the second push waits for the first.
+    const pushes = [9000, 1].map(count => old.use(answerBody(old, { key: 'a', rows: Array(count).fill(row) })))
+    await register(home, 'gru', { version: 2 })
+    await promote(home.database, 'demo', 2, move)
+    await live.follow()
+    const [{ predictions }, { answered }] = await Promise.all(pushes)
+    expect([predictions.length, answered, live.served().version]).toEqual([9000, 1, 2])
+    await expect(old.run(new Float32Array(18), 1)).rejects.toThrow()
   })
 
   it('does not start on a champion that cannot be verified', async () => {

@@ -4,18 +4,18 @@ import type { OnnxModel } from '../../src/base/onnx.ts'
 import { microbatch } from '../../src/serve/microbatch.ts'
 
 /** A model written in TypeScript: one column, the difference of two features, and a note of how many rows each run had. */
-function recorder() {
+function recorder(length = 1) {
   const runs: number[] = []
   const model: OnnxModel = {
     output: 'prediction',
-    length: 1,
+    length,
     features: 2,
     columns: 1,
     async run(features, rows) {
       await new Promise(resolve => setImmediate(resolve))
       runs.push(rows)
       if (features.includes(13)) throw new Error('unlucky')
-      return Float32Array.from({ length: rows }, (_, i) => features[2 * i] - features[2 * i + 1])
+      return Float32Array.from({ length: rows }, (_, i) => features[2 * length * i] - features[2 * length * i + 1])
     },
     async close() {},
   }
@@ -72,6 +72,17 @@ describe('microbatch', () => {
     const { run } = microbatch(model)
     await expect(run(Float32Array.of(13, 0), 1)).rejects.toThrow('unlucky')
     expect(await run(Float32Array.of(2, 0), 1)).toEqual(Float32Array.of(2))
+  })
+
+  it('counts a sequence as its rows, in a run and in the queue', async () => {
+    const { model, runs } = recorder(100)
+    const { run, idle } = microbatch(model, { maxWaiting: 2500 })
+    const sequence = (value: number) => new Float32Array(200).fill(value, 0, 1)
+    const outputs = Promise.all(Array.from({ length: 25 }, (_, i) => run(sequence(100 + i), 1)))
+    await expect(run(sequence(0), 1)).rejects.toMatchObject({ code: 'OVERLOADED' })
+    expect(await outputs).toEqual(Array.from({ length: 25 }, (_, i) => Float32Array.of(100 + i)))
+    expect(runs).toEqual([10, 10, 5])
+    await idle()
   })
 
   it('refuses when too many rows wait, but never a request by itself', async () => {

@@ -3,10 +3,22 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { loadModel } from '../../src/base/onnx.ts'
 import { numbers, strings } from '../../src/base/table.ts'
 import type { BundleManifest } from '../../src/registry/bundle.ts'
-import { answers, type Problem, predictTable, vectorise } from '../../src/serve/predict.ts'
-import { content, expected, type Kind, modelFile, rowsOf } from '../registry/example.ts'
+import { answers, type Problem, predictTable, vectorise, vectoriseSequences } from '../../src/serve/predict.ts'
+import {
+  content,
+  expected,
+  expectedSequences,
+  type Kind,
+  modelFile,
+  rowsOf,
+  type SequenceKind,
+} from '../registry/example.ts'
 
-const manifestOf = (kind: Kind, changes = {}): BundleManifest => ({ format: 1, files: [], ...content(kind, changes) })
+const manifestOf = (kind: Kind | SequenceKind, changes = {}): BundleManifest => ({
+  format: 1,
+  files: [],
+  ...content(kind, changes),
+})
 
 const features = (...list: [name: string, nullable: boolean][]) => ({
   input: { name: 'features' as const, features: list.map(([name, nullable]) => ({ name, nullable })) },
@@ -96,6 +108,68 @@ describe('vectorise', () => {
         const fits = (v: unknown) => typeof v === 'number' && Number.isFinite(Math.fround(v))
         const valid = Object.keys(row).length === 2 && fits(row.a) && (row.b === null || fits(row.b))
         expect(problemsOf([row]).length === 0).toBe(valid)
+      }),
+    )
+  })
+})
+
+describe('vectoriseSequences', () => {
+  const at = (i: number) => `/sequences/${i}`
+
+  it('lays sequences out end to end, words as codes and null as NaN, from arrays as from objects', () => {
+    const colour = { name: 'colour', nullable: true, categories: ['blue', 'red'] }
+    const size = { name: 'size', nullable: false }
+    const manifest = { input: { name: 'features' as const, length: 2, features: [colour, size] } }
+    const rows = [
+      [['red', 1], { size: 2, colour: null }],
+      [{ colour: 'green', size: -0 }, ['blue', 4]],
+    ]
+    expect(vectoriseSequences(manifest, rows, at)).toEqual(Float32Array.of(1, 1, Number.NaN, 2, 2, -0, 0, 4))
+    const wrong = [
+      [
+        [1, 1],
+        ['red', null],
+      ],
+    ]
+    expect(() => vectoriseSequences(manifest, wrong, at)).toThrowError(
+      expect.objectContaining({
+        code: 'WRONG_TYPE',
+        detail: {
+          problems: [
+            { code: 'WRONG_TYPE', pointer: '/sequences/0/0/0', message: 'colour is a number, not a word' },
+            { code: 'NULL_VALUE', pointer: '/sequences/0/1/1', message: 'size may not be null' },
+          ],
+        },
+      }),
+    )
+  })
+
+  it('gives rows the vectors that they have as objects, whatever they hold', () => {
+    const manifest = { input: { ...ab.input, length: 2 } }
+    const value = fc.oneof(fc.double(), fc.constant(null), fc.string(), fc.boolean())
+    const told = (sequence: unknown[]) => {
+      try {
+        return vectoriseSequences(manifest, [sequence], at)
+      } catch (error) {
+        return (error as { detail: { problems: Problem[] } }).detail.problems.map(({ code, message }) => [
+          code,
+          message,
+        ])
+      }
+    }
+    fc.assert(
+      fc.property(fc.tuple(value, value, value, value), ([a, b, c, d]) => {
+        expect(
+          told([
+            [a, b],
+            [c, d],
+          ]),
+        ).toEqual(
+          told([
+            { a, b },
+            { b: d, a: c },
+          ]),
+        )
       }),
     )
   })
@@ -197,5 +271,99 @@ describe('predictTable', () => {
       code: 'OUT_OF_RANGE',
       message: expect.stringContaining('f2 is -Infinity in row 4'),
     })
+  })
+})
+
+describe('predictTable of a sequence model', () => {
+  const [{ sequences }, length] = [expectedSequences.attention, 7]
+  const rows = sequences.flat()
+
+  async function open(changes = {}) {
+    const model = await loadModel(modelFile('attention'))
+    onTestFinished(() => model.close())
+    return { manifest: manifestOf('attention', changes), model }
+  }
+
+  const columnsOf = (rows: (number | null)[][]) =>
+    rows[0].map((_, j) => Float64Array.from(rows, row => row[j] ?? Number.NaN))
+
+  it('answers a row by the rows of its own series that end at it, with the bits that a request gives', async () => {
+    const { manifest, model } = await open()
+    const order = fc.array(fc.constantFrom(0, 1, 2), { minLength: 1, maxLength: rows.length })
+    await fc.assert(
+      fc.asyncProperty(order, async owners => {
+        const series = [0, 1, 2].map(owner => Int32Array.from(owners.keys()).filter(row => owners[row] === owner))
+        const { table, unanswered } = await predictTable(
+          manifest,
+          model,
+          columnsOf(rows.slice(0, owners.length)),
+          series,
+        )
+        let answered = 0
+        for (const places of series)
+          for (let i = 0; i < places.length; i++) {
+            const word = strings(table, 'class')[places[i]]
+            if (i + 1 < length) {
+              expect(word).toBeNull()
+              continue
+            }
+            answered++
+            const sequence = Array.from(places.subarray(i + 1 - length, i + 1), row => rows[row])
+            const [single] = answers(
+              manifest,
+              await model.run(
+                vectoriseSequences(manifest, [sequence], () => ''),
+                1,
+              ),
+            ) as { class: string; probabilities: Record<string, number> }[]
+            expect(word).toBe(single.class)
+            for (const [name, p] of Object.entries(single.probabilities))
+              expect(numbers(table, `probability_${name}`)[places[i]]).toBe(p)
+          }
+        expect(unanswered).toBe(owners.length - answered)
+      }),
+      { numRuns: 30 },
+    )
+  })
+
+  it('leaves out every row whose sequence holds a value that may not be missing', async () => {
+    const features = ['f0', 'f1', 'f2'].map(name => ({ name, nullable: name !== 'f1' }))
+    const { manifest, model } = await open({ input: { name: 'features', length, features } })
+    const columns = columnsOf(Array.from({ length: 30 }, (_, i) => [i, -i, i % 5]))
+    columns[0][3] = Number.NaN
+    columns[1][12] = Number.NaN
+    const { table, unanswered } = await predictTable(manifest, model, columns, [
+      Int32Array.from({ length: 30 }, (_, i) => i),
+    ])
+    const empty = strings(table, 'class').flatMap((word, row) => (word === null ? [row] : []))
+    expect(empty).toEqual([0, 1, 2, 3, 4, 5, 12, 13, 14, 15, 16, 17, 18])
+    expect(unanswered).toBe(empty.length)
+  })
+
+  it('cuts long tables into runs without a seam', async () => {
+    const { manifest, model } = await open()
+    const many = Array.from({ length: 1500 }, (_, i) => rows[(i * 31) % rows.length])
+    const columns = columnsOf(many)
+    const { table } = await predictTable(manifest, model, columns, [Int32Array.from(many.keys())])
+    const runs = [6, 590, 591, 592, 593, 1176, 1177, 1499].map(async row => {
+      const sequence = many.slice(row + 1 - length, row + 1)
+      const [single] = answers(
+        manifest,
+        await model.run(
+          vectoriseSequences(manifest, [sequence], () => ''),
+          1,
+        ),
+      )
+      expect(numbers(table, 'probability_up')[row]).toBe('probabilities' in single && single.probabilities.up)
+    })
+    await Promise.all(runs)
+  })
+
+  it('gives a table that is shorter than a sequence no answer', async () => {
+    const { manifest, model } = await open()
+    const { table, unanswered } = await predictTable(manifest, model, columnsOf(rows.slice(0, 4)), [
+      Int32Array.of(0, 1, 2, 3),
+    ])
+    expect([table.rows, unanswered, table.columns.length]).toEqual([4, 4, 4])
   })
 })

@@ -7,7 +7,7 @@ import { promote } from '../../src/registry/versions.ts'
 import { championOf } from '../../src/serve/live.ts'
 import type { Problem } from '../../src/serve/predict.ts'
 import { type ServerOptions, startServer } from '../../src/serve/server.ts'
-import { type Kind, openHome, register } from '../registry/example.ts'
+import { type Kind, openHome, register, type SequenceKind } from '../registry/example.ts'
 
 /** A log that keeps its warnings. */
 export function keepLog(): Log & { warnings: string[] } {
@@ -18,7 +18,7 @@ export function keepLog(): Log & { warnings: string[] } {
 export type Home = ReturnType<typeof openHome>
 
 /** A home whose models `demo` (and any others) have version 1 as champion. */
-export async function homeWith(kinds: Partial<Record<string, Kind>>): Promise<Home> {
+export async function homeWith(kinds: Partial<Record<string, Kind | SequenceKind>>): Promise<Home> {
   const home = openHome()
   for (const [name, kind] of Object.entries(kinds)) {
     await register(home, kind!, { name })
@@ -45,6 +45,7 @@ export interface Answer {
   message: string
   pointer?: string
   problems: Problem[]
+  missing?: number
 }
 
 /** How to talk to a server. */
