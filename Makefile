@@ -23,6 +23,7 @@ setup: $(BUILD_STAMP) ## dependencies, the command, and the engine's Python envi
 	@bin/sluice engine install core
 
 setup-dev: setup
+	@bin/sluice engine install deep
 	@bin/sluice engine install dev
 
 demo: setup ## three examples and a server: from raw data to a prediction over HTTP

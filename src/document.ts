@@ -17,7 +17,12 @@ export interface Yaml {
 }
 
 /** A map of keys. Errors (exit 2): CONFIG_MISSING, CONFIG, SET. */
-export function readYaml(file: string, path: string, overrides: string[] = []): Yaml {
+export function readYaml(
+  file: string,
+  path: string,
+  overrides: string[] = [],
+  kind = 'a config is a map of keys; data and label are needed',
+): Yaml {
   const text = readText(file, path)
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, prettyErrors: false, version: '1.2' })
@@ -32,7 +37,7 @@ export function readYaml(file: string, path: string, overrides: string[] = []): 
       document.errors.map(error => `${place(error.pos[0])}: ${error.message}`),
     )
   for (const override of overrides) applyOverride(document, override)
-  return { path, document, raw: toPlain(document, path), place }
+  return { path, document, raw: toPlain(document, path, kind), place }
 }
 
 /** What a schema makes of `raw`, which is what the file holds, perhaps completed; else CONFIG with every problem. */
@@ -63,15 +68,14 @@ function readText(file: string, shown: string): string {
   }
 }
 
-function toPlain(document: Document, path: string): Record<string, unknown> {
+function toPlain(document: Document, path: string, kind: string): Record<string, unknown> {
   let raw: unknown
   try {
     raw = document.toJS({ maxAliasCount: 100 })
   } catch (cause) {
     throw usageError('CONFIG', `${path}:1:1: ${messageOf(cause)}`, { cause })
   }
-  if (raw === null || typeof raw !== 'object' || Array.isArray(raw))
-    throw usageError('CONFIG', `${path}:1:1: a map of keys is needed`)
+  if (raw === null || typeof raw !== 'object' || Array.isArray(raw)) throw usageError('CONFIG', `${path}:1:1: ${kind}`)
   return raw as Record<string, unknown>
 }
 

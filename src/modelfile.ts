@@ -41,7 +41,7 @@ export type ModelFile = z.infer<typeof fileSchema>
 
 /** Reads and checks a file as a config is. Errors (exit 2): CONFIG_MISSING, CONFIG, each problem as `file:line:column: message`. */
 export function readModelFile(path: string, overrides: string[] = [], shown = path): ModelFile {
-  const yaml = readYaml(resolve(path), shown, overrides)
+  const yaml = readYaml(resolve(path), shown, overrides, 'a network is a map of keys; kind is needed')
   return parseYaml(yaml, fileSchema, yaml.raw)
 }
 

@@ -9,7 +9,8 @@ import { loadConfig } from '../src/config.ts'
 import { dataConfig } from '../src/data/schema.ts'
 import { featuresSchema } from '../src/features/catalog.ts'
 import { labelSchema } from '../src/features/labels.ts'
-import { expandModels, modelsSchema } from '../src/learn/models.ts'
+import { expandModels, type ModelsConfig, modelsSchema } from '../src/learn/models.ts'
+import { NETWORKS, type Network } from '../src/learn/networks.ts'
 import { preprocessSchema } from '../src/learn/preprocess.ts'
 import { splitSchema } from '../src/learn/split.ts'
 import { thermalSchema } from '../src/learn/thermal.ts'
@@ -132,8 +133,11 @@ describe('docs/config.md', () => {
 
 const KINDS = ['logistic', 'ridge', 'random_forest', 'xgboost', 'lightgbm', 'catboost'] as const
 
-const defaultsOf = (kind: (typeof KINDS)[number]) => expandModels([{ kind, params: {} }], 'binary')[0].params
-const allParameters = (): string[] => KINDS.flatMap(kind => Object.keys(defaultsOf(kind)))
+const NETWORK_KINDS = Object.keys(NETWORKS) as Network[]
+
+const defaultsOf = (kind: (typeof KINDS)[number] | Network) =>
+  expandModels([{ kind, params: {} } as ModelsConfig[number]], 'binary')[0].params
+const allParameters = (): string[] => [...KINDS, ...NETWORK_KINDS].flatMap(kind => Object.keys(defaultsOf(kind)))
 
 describe('docs/models.md', () => {
   const documented = tables(read('docs/models.md'))
@@ -143,10 +147,16 @@ describe('docs/models.md', () => {
     expect(Object.fromEntries(shown)).toEqual(defaultsOf(kind))
   })
 
+  it.each(NETWORK_KINDS)('has the parameters of %s with their defaults, on the page of networks', kind => {
+    const networks = tables(read('docs/networks.md'))
+    const shown = [...networks.get('training')!, ...networks.get(kind)!].map(([name, [value]]) => [name, parse(value)])
+    expect(Object.fromEntries(shown)).toEqual(defaultsOf(kind))
+  })
+
   it('has every kind and preset', () => {
     const kinds = JSON.stringify(z.toJSONSchema(modelsSchema, { io: 'input' }))
     const named = [...kinds.matchAll(/"const":"(\w+)"/g)].map(([, kind]) => kind)
-    expect(named.sort()).toEqual([...KINDS, 'preset'].sort())
+    expect(named.sort()).toEqual([...KINDS, ...NETWORK_KINDS, 'preset'].sort())
     for (const preset of ['grid_16', 'grid_20']) expect([...documented.get('Presets')!.keys()].join()).toContain(preset)
   })
 })

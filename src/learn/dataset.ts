@@ -121,13 +121,8 @@ export async function freeze(built: Features, config: DatasetConfig, context: Co
     path: join(context.home, 'cache', 'datasets', `${digest}.rows.arrow`),
     rows: history.rows.length,
   }
-  if (sequence) {
-    const named = new Map(built.features.map((name, i) => [name, source.features[i]]))
-    await writeHistory(
-      sequence.path,
-      columns.map(column => codeLike(column, takeValues(named.get(column.name)!, history!.rows))),
-    )
-  }
+  const read = history ? codedRows(columns, built.features, source.features, history.rows) : undefined
+  if (sequence) await writeHistory(sequence.path, read!)
   const { market, timed, horizon } = built
   const { classes, classNames } = aim
   // Who leaves rows out that lack something has no use for their answers.
@@ -138,7 +133,7 @@ export async function freeze(built: Features, config: DatasetConfig, context: Co
     rows: rows.length,
     features,
     nullable: columns
-      .filter(({ name, values }) => allowed.has(name) || values.some(Number.isNaN))
+      .filter(({ name, values }, j) => allowed.has(name) || [values, read?.[j]].some(part => part?.some(Number.isNaN)))
       .map(({ name }) => name),
     task,
     classes,
@@ -162,6 +157,12 @@ export async function freeze(built: Features, config: DatasetConfig, context: Co
       ...(timed ? alike(columns, split) : []),
     ],
   }
+}
+
+/** The rows that samples read, coded as the columns are. */
+function codedRows(columns: Coded[], names: string[], features: Values[], rows: Int32Array): Float32Array[] {
+  const place = new Map(names.map((name, i) => [name, i]))
+  return columns.map(column => codeLike(column, takeValues(features[place.get(column.name)!], rows)))
 }
 
 /** Writes the rows of a source that are placed in the dataset; their label and their features are given in that order. */

@@ -12,4 +12,4 @@ BINARY = 1
 def network(params: dict, channels: int, length: int, outputs: int) -> nn.Module:
     convolutions = Convolutions(channels, length, params)
     dense = Dense(convolutions.channels, params["dense"], outputs, dropout=params["dropout"])
-    return InOrder(convolutions=convolutions, mean=Mean(), dense=dense)
+    return InOrder(convolutions=convolutions, mean=Mean(convolutions.length), dense=dense)

@@ -1,6 +1,5 @@
 """The parts that families are put together from. Shapes: B samples, L rows, C channels."""
 
-import torch
 from torch import Tensor, nn
 
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
@@ -85,7 +84,11 @@ class InOrder(nn.Sequential):
 
 
 class Mean(nn.Module):
-    """(B, L, C) -> (B, C): the mean over the rows."""
+    """(B, L, C) -> (B, C): the mean over the rows, by pooling: onnxruntime's ReduceMean rounds by the place in memory."""
+
+    def __init__(self, length: int):
+        super().__init__()
+        self.pool = nn.AvgPool1d(length)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.mean(x, dim=1)
+        return self.pool(x.transpose(1, 2))[:, :, 0]
