@@ -21,10 +21,11 @@ import { publish, type RunFiles, type Status, type Story } from './publish.ts'
 import { isRegistered, type Registered, register } from './registry/register.ts'
 import { aliasVersion } from './registry/versions.ts'
 import { deploy } from './serve/deploy.ts'
+import { openTracking } from './tracking.ts'
 
 /** The whole story. A stage whose inputs were seen before is found by their digest and not done again. */
 export async function run(loaded: LoadedConfig, context: Context): Promise<RunResult> {
-  return record('run', loaded, context, async run => {
+  return record('run', loaded, context, async (run, context) => {
     const { config } = loaded
     const started = performance.now()
     const champion = await aliasVersion(context.database, config.name)
@@ -67,16 +68,19 @@ export async function prepare(config: Config, run: Run, context: Context) {
   return { table, features, dataset }
 }
 
-/** Performs `work` as a row: running, then its end, whatever that is. */
+/** Performs `work` as a row: running, then its end, whatever that is. With the context that `work` is given, what it measures is kept. */
 export async function record<Result extends object>(
   command: string,
   { config, file }: LoadedConfig,
   context: Context,
-  work: (run: Run) => Promise<Result>,
+  work: (run: Run, context: Context) => Promise<Result>,
 ): Promise<Result> {
   const run = await startRun({ name: config.name, command, config, folder: dirname(file) }, context)
+  const tracking = openTracking(run.id, command, config, context)
   try {
-    const result = await work(run)
+    tracking.begin()
+    const result = await work(run, tracking.context)
+    await tracking.drain()
     await finishRun(run, 'status' in result ? (result.status as Status) : 'done', result, context)
     return result
   } catch (error) {
@@ -85,8 +89,11 @@ export async function record<Result extends object>(
       code: codeOf(error),
       stack: (error as Error)?.stack,
     })
+    await tracking.drain()
     await failRun(run, error, context)
     throw error
+  } finally {
+    await tracking.end()
   }
 }
 

@@ -5,7 +5,7 @@ import { describe, expect, it, vi } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { main } from '../src/cli.ts'
-import { loadConfig } from '../src/config.ts'
+import { loadConfig, trackingSchema } from '../src/config.ts'
 import { dataConfig } from '../src/data/schema.ts'
 import { featuresSchema } from '../src/features/catalog.ts'
 import { labelSchema } from '../src/features/labels.ts'
@@ -51,6 +51,7 @@ const SECTIONS: Record<string, z.ZodType> = {
   gates: gatesSchema,
   registry: registrySchema,
   serve: serveSchema,
+  tracking: trackingSchema,
 }
 
 /** Every property of a JSON schema, however deep: its key, and whether it has a default. */
@@ -70,7 +71,7 @@ function smallestConfigs(): Record<string, unknown>[] {
   const touch = 'label: { kind: touch, horizon: 5, threshold: 0.01 }'
   const configs = [
     'data: { source: { kind: file, path: prices.csv }, schema: [{ name: a }] }\nlabel: { kind: column, name: a }',
-    `data: { source: { kind: simulated, bars: 500 } }\n${touch}`,
+    `data: { source: { kind: simulated, bars: 500 } }\n${touch}\ntracking: { mlflow: {}, wandb: {} }`,
     `data: { source: { kind: feargreed } }\n${touch}`,
     `data: { source: { kind: http, url: "https://example.com", paging: { kind: page } } }\n${touch}`,
     `data: { source: { kind: postgres, table: x } }\n${touch}`,
