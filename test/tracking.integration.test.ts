@@ -22,7 +22,7 @@ import { tellAgain } from '../src/tracking.ts'
 import { openPool } from './learn/pool.ts'
 import { readMlflow, startMlflow } from './mlflow.ts'
 import { PLANTED } from './planted.ts'
-import { childrenOf } from './processes.ts'
+import { childrenOf, until } from './processes.ts'
 import { put, temporaryFolder } from './temporary.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'sluice-tracker-'))
@@ -270,6 +270,22 @@ describe('a run', () => {
       ])
     const [row] = await listRuns(failing)
     expect(readOffline('', row.id, join(failing.home, 'runs', row.id, 'wandb'))).toMatchObject({ exit: 1 })
+  })
+
+  it('goes on when the process of a tracker is killed, and says so once', async () => {
+    const context = openHome()
+    const before = childrenOf(process.pid)
+    const loaded = load(context, `${PLANTED}tracking: { wandb: {} }\n`)
+    await record('train', loaded, context, async (_, { track }) => {
+      const started = () => childrenOf(process.pid).filter(pid => !before.includes(pid))
+      await until(() => started().length > 0, 'the tracker')
+      process.kill(started()[0], 'SIGKILL')
+      track?.([{ series: 'm', name: 'loss', step: 0, value: 1 }])
+      await sleep(1500)
+      return {}
+    })
+    expect((await listRuns(context))[0].status).toBe('done')
+    expect(context.warned).toEqual([expect.stringContaining('TRACKER_DOWN: the process of Weights & Biases ended')])
   })
 
   it('that no tracker was told of is told later, and once', async () => {

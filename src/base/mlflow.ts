@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import type { Row } from './database.ts'
-import { engineError, messageOf, SluiceError } from './errors.ts'
+import { codeOf, engineError, messageOf, SluiceError } from './errors.ts'
 import { comeAgain, isSuccess } from './fetch.ts'
 import { type Answer, openRequests } from './request.ts'
 import { withoutSecrets } from './secrets.ts'
@@ -25,6 +25,8 @@ const LIMITS = { connect: 3000, idle: 10_000, total: 60_000, bytes: 1 << 24, wai
 /** A try that took longer is not repeated. */
 const TOO_LONG_MS = 5000
 
+type Method = 'GET' | 'POST' | 'PUT'
+
 /** The tag by which a run is found again. */
 const RUN_TAG = 'sluice.run'
 
@@ -43,7 +45,7 @@ export function openMlflow(
   const address = config.url ?? env.MLFLOW_TRACKING_URI
   let run: { id: string; artefacts: string } | undefined
 
-  async function send(method: 'GET' | 'POST' | 'PUT', path: string, body: string | Uint8Array = ''): Promise<Answer> {
+  async function send(method: Method, path: string, body: string | Uint8Array): Promise<Answer> {
     if (!address)
       throw failure('TRACKER_MISSING', 'MLflow has no address', {
         next: 'tracking.mlflow.url, or MLFLOW_TRACKING_URI in the environment',
@@ -60,25 +62,36 @@ export function openMlflow(
     }
   }
 
-  /** Repeats what may be answered otherwise the next time; all that is sent may be sent twice. */
-  async function call<Result>(
-    method: 'GET' | 'POST' | 'PUT',
+  /** One request, and what its answer says in the form of `schema`. */
+  async function once<Result>(
+    method: Method,
     path: string,
-    body?: object | Uint8Array,
+    schema: z.ZodType<Result>,
+    body: object | Uint8Array = {},
   ): Promise<Result> {
-    const content = body instanceof Uint8Array ? body : JSON.stringify(body ?? {})
+    const answer = await send(method, path, body instanceof Uint8Array ? body : JSON.stringify(body))
+    if (!isSuccess(answer)) throw failed(path, answer)
+    const { success, data } = schema.safeParse(jsonOf(answer))
+    if (success) return data
+    throw failure('TRACKER_REFUSED', `what answers ${path.split('?')[0]} is no MLflow`)
+  }
+
+  /** Repeats what may go otherwise the next time. All that is sent may be sent twice; only a new run is looked for before. */
+  async function persist<Result>(work: () => Promise<Result>): Promise<Result> {
     for (let tries = 0; ; tries++) {
       const began = performance.now()
-      const error = await send(method, path, content).then(
-        answer => (isSuccess(answer) ? { answer } : failed(path, answer)),
-        (thrown: SluiceError) => thrown,
-      )
-      if (!(error instanceof Error)) return (method === 'PUT' ? {} : parsed(path, error.answer)) as Result
-      const again = error.code === 'TRACKER_DOWN' && performance.now() - began < TOO_LONG_MS
-      if (!again || tries === waits.length || closed.signal.aborted) throw error
+      try {
+        return await work()
+      } catch (error) {
+        const again = codeOf(error) === 'TRACKER_DOWN' && performance.now() - began < TOO_LONG_MS
+        if (!again || tries === waits.length || closed.signal.aborted) throw error
+      }
       await sleep(waits[tries], undefined, { signal: closed.signal })
     }
   }
+
+  const call = (method: Method, path: string, body: object | Uint8Array) =>
+    persist(() => once(method, path, z.unknown(), body))
 
   function failed(path: string, answer: Answer): SluiceError {
     const says = wordsOf(answer)
@@ -90,44 +103,31 @@ export function openMlflow(
     return failure('TRACKER_REFUSED', fact, { next })
   }
 
-  function parsed(path: string, { text }: Answer): unknown {
-    try {
-      return JSON.parse(text)
-    } catch {
-      throw failure('TRACKER_REFUSED', `what answers ${path.split('?')[0]} is no MLflow: its answer is no JSON`)
-    }
-  }
-
   /** By its name; made where there is none, unless another one was faster. */
   async function experimentOf(name: string): Promise<string> {
     const path = `mlflow/experiments/get-by-name?experiment_name=${encodeURIComponent(name)}`
-    const find = () => call<{ experiment: { experiment_id: string } }>('GET', path)
-    const found = await find().catch(async error => {
+    const find = async () => (await once('GET', path, FOUND_EXPERIMENT)).experiment.experiment_id
+    const make = async () => (await once('POST', 'mlflow/experiments/create', EXPERIMENT, { name })).experiment_id
+    try {
+      return await find()
+    } catch (error) {
       if (!isOf(error, 'RESOURCE_DOES_NOT_EXIST')) throw error
-      const made = await call<{ experiment_id: string }>('POST', 'mlflow/experiments/create', { name }).catch(
-        async error => {
-          if (!isOf(error, 'RESOURCE_ALREADY_EXISTS')) throw error
-          return (await find()).experiment
-        },
-      )
-      return { experiment: made }
+    }
+    return make().catch(error => {
+      if (!isOf(error, 'RESOURCE_ALREADY_EXISTS')) throw error
+      return find()
     })
-    return found.experiment.experiment_id
-  }
-
-  interface RunAnswer {
-    info: { run_id: string; artifact_uri: string }
   }
 
   /** By our id, so that a run that is told again is the same one there. */
-  async function runOf(experiment: string, { id, name, started, tags }: Told): Promise<RunAnswer> {
-    const { runs = [] } = await call<{ runs?: RunAnswer[] }>('POST', 'mlflow/runs/search', {
+  async function runOf(experiment: string, { id, name, started, tags }: Told) {
+    const { runs } = await once('POST', 'mlflow/runs/search', RUNS, {
       experiment_ids: [experiment],
       filter: `tags.\`${RUN_TAG}\` = '${id}'`,
       max_results: 1,
     })
     if (runs.length) return runs[0]
-    const made = await call<{ run: RunAnswer }>('POST', 'mlflow/runs/create', {
+    const made = await once('POST', 'mlflow/runs/create', z.object({ run: RUN }), {
       experiment_id: experiment,
       run_name: `${name}-${id}`,
       start_time: started,
@@ -158,8 +158,8 @@ export function openMlflow(
   return {
     name: 'MLflow',
     async begin(told) {
-      const experiment = await experimentOf(config.experiment ?? told.name)
-      const { info } = await runOf(experiment, told)
+      const name = config.experiment ?? told.name
+      const { info } = await persist(async () => runOf(await experimentOf(name), told))
       run = { id: info.run_id, artefacts: info.artifact_uri }
       await log({ params: told.params, tags: told.tags })
     },
@@ -196,14 +196,24 @@ function authorization(env: Record<string, string | undefined>): Record<string, 
   return {}
 }
 
-/** The server's own words, without a page of HTML. */
-function wordsOf({ text }: Answer): string {
+const EXPERIMENT = z.object({ experiment_id: z.string() })
+const FOUND_EXPERIMENT = z.object({ experiment: EXPERIMENT })
+const RUN = z.object({ info: z.object({ run_id: z.string(), artifact_uri: z.string() }) })
+const RUNS = z.object({ runs: z.array(RUN).default([]) })
+const REFUSAL = z.object({ error_code: z.string().default(''), message: z.string().default('') })
+
+function jsonOf({ text }: Answer): unknown {
   try {
-    const { error_code, message } = JSON.parse(text)
-    return [error_code, message].filter(Boolean).join(', ').slice(0, 300)
+    return JSON.parse(text)
   } catch {
-    return ''
+    return undefined
   }
+}
+
+/** The server's own words, without a page of HTML. */
+function wordsOf(answer: Answer): string {
+  const { data } = REFUSAL.safeParse(jsonOf(answer))
+  return data ? [data.error_code, data.message].filter(Boolean).join(', ').slice(0, 300) : ''
 }
 
 const isOf = (error: unknown, code: string): boolean =>

@@ -4,7 +4,7 @@ import type { Database, Row } from './database.ts'
 import { messageOf } from './errors.ts'
 
 export interface Points {
-  /** Takes points; they are written within a second. */
+  /** Takes points; they are written within a second. After the end nothing is taken. */
   take(points: Point[]): void
   /** Writes what waits. Never throws: what the store will not take is said in a warning. */
   close(): Promise<void>
@@ -26,6 +26,7 @@ export function openPoints(
 ): Points {
   const waiting: Waiting[] = []
   let lost = 0
+  let closed = false
   let writing: Promise<void> | undefined
   let timer: NodeJS.Timeout | undefined
 
@@ -50,6 +51,7 @@ export function openPoints(
 
   return {
     take(points) {
+      if (closed) return
       const at = now()
       for (const { series, name, step, value } of points)
         if (Number.isSafeInteger(step))
@@ -63,6 +65,7 @@ export function openPoints(
       ).unref()
     },
     async close() {
+      closed = true
       clearTimeout(timer)
       try {
         await writing?.catch(() => {})

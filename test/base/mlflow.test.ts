@@ -159,6 +159,24 @@ describe('a server that', () => {
     await tracker.close()
   })
 
+  it('makes a run whose answer is lost is not asked for another', async () => {
+    const made: object[] = []
+    const { url } = await serve((request, response) => {
+      const answers: [string, object][] = [
+        ['get-by-name', { experiment: { experiment_id: '1' } }],
+        ['runs/search', { runs: made }],
+      ]
+      if (request.url!.includes('runs/create')) {
+        made.push({ info: { run_id: 'there', artifact_uri: 'mlflow-artifacts:/1/there' } })
+        response.destroy()
+      } else response.end(JSON.stringify(answers.find(([path]) => request.url!.includes(path))?.[1] ?? {}))
+    })
+    const tracker = openMlflow({ url }, { warn: () => {} }, { waits: [1, 1] })
+    await tracker.begin(TOLD)
+    await tracker.close()
+    expect(made).toHaveLength(1)
+  })
+
   it('is slow is let go of at once', async () => {
     const { url } = await serve(() => {})
     const tracker = openMlflow({ url }, { warn: () => {} })
