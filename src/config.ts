@@ -4,9 +4,9 @@ import { dirname, resolve } from 'node:path'
 import { type Document, isMap, isPair, isScalar, LineCounter, type Node, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { messageOf, SluiceError, usageError } from './base/errors.ts'
-import { mlflowSchema } from './base/mlflow.ts'
 import { nameOfFile } from './base/name.ts'
 import { nearest } from './base/nearest.ts'
+import { trackingSchema } from './base/tracker.ts'
 import { filesAt, MOST_FILES } from './data/paths.ts'
 import { CANDLE_COLUMNS, dataConfig, isCandleColumn, nameSchema } from './data/schema.ts'
 import { checkTogether, rowsAre, withDefaults } from './defaults.ts'
@@ -16,7 +16,6 @@ import { labelSchema } from './features/labels.ts'
 import { modelsSchema } from './learn/models.ts'
 import { preprocessSchema } from './learn/preprocess.ts'
 import { splitSchema } from './learn/split.ts'
-import { wandbSchema } from './learn/wandb.ts'
 import { backtestSchema } from './prove/backtest.ts'
 import { gatesSchema } from './prove/gate.ts'
 import { selectSchema, thresholdsSchema } from './prove/select.ts'
@@ -25,9 +24,6 @@ import { registrySchema } from './registry/keys.ts'
 import { deploySchema, serveSchema } from './serve/deploy.ts'
 
 const LARGEST_FILE = 1 << 20
-
-/** Who is told of runs, besides the store; what is absent is off. */
-export const trackingSchema = z.strictObject({ mlflow: mlflowSchema.optional(), wandb: wandbSchema.optional() })
 
 const schema = z
   .strictObject({

@@ -11,7 +11,7 @@ import { codeOf, engineError, messageOf, SluiceError, usageError } from './base/
 import { openMlflow } from './base/mlflow.ts'
 import { openPoints, readPoints } from './base/points.ts'
 import { showRun } from './base/runs.ts'
-import { flatten, type Told, type Tracker } from './base/tracker.ts'
+import { flatten, type Told, type Tracker, type TrackingConfig } from './base/tracker.ts'
 import type { Config } from './config.ts'
 import { enginePython } from './context.ts'
 import { openWandb } from './learn/wandb.ts'
@@ -52,7 +52,7 @@ export function openTracking(run: string, command: string, config: Config, conte
   }
 }
 
-function trackersOf({ mlflow, wandb }: Config['tracking'], run: string, context: Context): Tracker[] {
+function trackersOf({ mlflow, wandb }: TrackingConfig, run: string, context: Context): Tracker[] {
   const { env = {}, log, home } = context
   const warn = (message: string) => log.warn(message)
   return [
@@ -141,7 +141,7 @@ export async function tellAgain(id: string, other: Config | undefined, context: 
   const { run } = await showRun(id, context)
   if (run.status === 'running')
     throw usageError('RUNNING', `run ${run.id} has not ended, and tells its trackers itself`)
-  const tracking: Config['tracking'] = other?.tracking ?? JSON.parse(run.config).tracking ?? {}
+  const tracking: TrackingConfig = other?.tracking ?? JSON.parse(run.config).tracking ?? {}
   const trackers = trackersOf(tracking, run.id, context)
   if (!trackers.length)
     throw usageError('NO_TRACKER', `no tracker is configured for run ${run.id}`, {

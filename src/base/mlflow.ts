@@ -7,13 +7,7 @@ import { codeOf, engineError, messageOf, SluiceError } from './errors.ts'
 import { comeAgain, isSuccess } from './fetch.ts'
 import { type Answer, openRequests } from './request.ts'
 import { withoutSecrets } from './secrets.ts'
-import type { Told, Tracker } from './tracker.ts'
-
-export const mlflowSchema = z.strictObject({
-  /** Default: MLFLOW_TRACKING_URI. */
-  url: z.url({ protocol: /^https?$/ }).optional(),
-  experiment: z.string().min(1).max(500).optional(),
-})
+import type { Told, Tracker, TrackingConfig } from './tracker.ts'
 
 export interface MlflowContext {
   env?: Record<string, string | undefined>
@@ -32,7 +26,7 @@ const RUN_TAG = 'sluice.run'
 
 /** Nothing is asked before `begin`. Errors: TRACKER_MISSING, TRACKER_DOWN, TRACKER_REFUSED, URL, TOO_LARGE. */
 export function openMlflow(
-  config: z.infer<typeof mlflowSchema>,
+  config: NonNullable<TrackingConfig['mlflow']>,
   { env = {}, warn }: MlflowContext,
   limits: Partial<typeof LIMITS> = {},
 ): Tracker {

@@ -1,5 +1,30 @@
 // A tracker is told of runs while they work: mlflow.ts and learn/wandb.ts are two. What they have in common; knows no stage.
+import { z } from 'zod'
 import type { Row } from './database.ts'
+
+/** Who is told of runs, besides the store; what is absent is off. */
+export const trackingSchema = z.strictObject({
+  mlflow: z
+    .strictObject({
+      /** Default: MLFLOW_TRACKING_URI. */
+      url: z
+        .url({ protocol: /^https?$/, abort: true })
+        .refine(url => !/\/\/[^/]*@/.test(url), 'holds a name or a password, which belong into the environment')
+        .optional(),
+      experiment: z.string().min(1).max(500).optional(),
+    })
+    .optional(),
+  wandb: z
+    .strictObject({
+      project: z.string().min(1).max(128).optional(),
+      /** offline: files below the run's folder, which `wandb sync` sends; nothing goes to a network. */
+      mode: z.enum(['offline', 'online']).default('offline'),
+      entity: z.string().min(1).max(128).optional(),
+    })
+    .optional(),
+})
+
+export type TrackingConfig = z.infer<typeof trackingSchema>
 
 /** A run as a tracker is told of it. What is not known yet is absent; what was told before is told again. */
 export interface Told {

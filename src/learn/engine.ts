@@ -1,4 +1,4 @@
-// The only door to Python: a pool of warm engine processes that speak the line protocol of protocol/. Knows no models.
+// The door to the engine: a pool of warm engine processes that speak the line protocol of protocol/. Knows no models.
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'

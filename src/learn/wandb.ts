@@ -2,19 +2,11 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { createInterface } from 'node:readline'
-import { z } from 'zod'
 import { engineError, type SluiceError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { withoutSecrets } from '../base/secrets.ts'
-import type { Told, Tracker } from '../base/tracker.ts'
+import type { Told, Tracker, TrackingConfig } from '../base/tracker.ts'
 import { ENGINE_HOME } from './engine.ts'
-
-export const wandbSchema = z.strictObject({
-  project: z.string().min(1).max(128).optional(),
-  /** offline: files below the run's folder, which `wandb sync` sends; nothing goes to a network. */
-  mode: z.enum(['offline', 'online']).default('offline'),
-  entity: z.string().min(1).max(128).optional(),
-})
 
 export interface WandbOptions {
   /** The interpreter of the engine's environment, with the group `track`. */
@@ -35,7 +27,7 @@ interface Waiting {
 }
 
 /** The process starts with `begin`. Errors: TRACKER_MISSING, TRACKER_DOWN, TRACKER_REFUSED. */
-export function openWandb(config: z.infer<typeof wandbSchema>, options: WandbOptions): Tracker {
+export function openWandb(config: NonNullable<TrackingConfig['wandb']>, options: WandbOptions): Tracker {
   const { python, env, folder, log } = options
   const failure = (code: string, message: string, next = NEXT[code]) =>
     engineError(code, withoutSecrets(message, [env.WANDB_API_KEY]), { next })
