@@ -1,9 +1,12 @@
 // Trackers from the command line: one that is down does not change what a command gives back, and what was measured can be read.
+import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, it } from 'vitest'
-import { json, sluice } from './command.ts'
+import { expect, it, onTestFinished } from 'vitest'
+import { json, sluice, start } from './command.ts'
 import { PLANTED } from './planted.ts'
+import { childrenOf, isAlive, until } from './processes.ts'
+import { serve } from './server.ts'
 import { put, temporaryFolder } from './temporary.ts'
 
 it('a run with one tracker down and one offline ends as it would without', async () => {
@@ -36,4 +39,33 @@ it('a run with one tracker down and one offline ends as it would without', async
   })
   const none = await json(folder, ['runs', 'track', run, '-c', other, '--set', 'tracking={}', ...home], 2)
   expect(none.error.code).toBe('NO_TRACKER')
+})
+
+/** Minutes of work. */
+const ENDLESS = '{ kind: xgboost, params: { n_estimators: 500000, max_depth: 8, early_stopping_rounds: null } }'
+
+/** The client's own process has the run's folder in its command line. */
+const clientsIn = (folder: string): string[] =>
+  execFileSync('ps', ['-A', '-o', 'args='], { encoding: 'utf8' })
+    .split('\n')
+    .filter(line => line.includes('wandb-core') && line.includes(folder))
+
+it.each([
+  ['stopped', 'SIGINT', 2],
+  ['killed', 'SIGKILL', 20],
+] as const)('a run that is %s takes its trackers along, also one that hangs', async (_, signal, seconds) => {
+  const folder = temporaryFolder()
+  const { url } = await serve(() => {})
+  const models = PLANTED.replace(/models:\n(?: {2}- .*\n)+/, `models: [${ENDLESS}]\n`)
+  put(folder, 'f.yaml', `${models}tracking: { mlflow: { url: "${url}" }, wandb: {} }\n`)
+  const command = start(folder, ['train', '-c', 'f.yaml', '--quiet'])
+  onTestFinished(() => void command.kill('SIGKILL'))
+  await until(() => clientsIn(folder).length > 0, 'the client of Weights & Biases runs', 60)
+  const children = childrenOf(command.pid!)
+  command.kill(signal)
+  const began = performance.now()
+  const { code } = await command.ended
+  expect(performance.now() - began).toBeLessThan(2000)
+  expect(code).toBe(signal === 'SIGINT' ? 130 : null)
+  await until(() => !children.some(isAlive) && !clientsIn(folder).length, 'every process is gone', seconds)
 })
