@@ -264,6 +264,7 @@ export function summarise(
     task: dataset.task,
     market: dataset.market,
     seconds: Math.round(seconds * 1000) / 1000,
+    data: { table: table.table, version: table.version, digest: table.digest, md5: table.md5 },
     stages: run.stages,
     rows: partSizes(dataset.split),
     folds: dataset.split.folds.length,

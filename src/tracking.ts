@@ -169,10 +169,10 @@ const STATUS: Partial<Record<Row<'runs'>['status'], Told['status']>> = {
 export async function describe(id: string, context: Context): Promise<Told> {
   const { run, steps } = await showRun(id, context)
   const { tracking, ...config } = JSON.parse(run.config)
-  const result = run.result === null ? {} : JSON.parse(run.result)
+  const result: Result = run.result === null ? {} : JSON.parse(run.result)
   const outputOf = (name: string) =>
     JSON.parse(steps.find(({ stage }) => stage === name)?.output ?? 'null') ?? undefined
-  const data: Ingested | undefined = outputOf('ingest')
+  const data: Ingested | undefined = outputOf('ingest') ?? result.data // of one symbol of several, what all were told from
   return {
     ...{ id, name: run.name, command: run.command, started: run.started, finished: run.finished },
     status: STATUS[run.status] ?? 'finished',
@@ -230,6 +230,7 @@ interface Result {
   benchmark?: Values
   gates?: { name: string; pass: boolean }[]
   candidates?: { id: string; metrics: Values }[]
+  data?: Ingested
   model?: { name: string; version: number; digest: string }
 }
 

@@ -160,6 +160,19 @@ describe('a run as a tracker is told of it', () => {
     expect(told.files.map(({ name }) => name)).toEqual(['sluice.yaml', 'report.html', 'bundle/model.onnx'])
   })
 
+  it('of one symbol of several says which table all of them are of', async () => {
+    const context = testContext()
+    const data = { table: 'many', version: 1, digest: 'd1', md5: ['m1', 'm2'] }
+    await work(context, '', () => ({ data }))
+    const { run } = await stored(context)
+    const told = await describeRun(run.id, context)
+    expect(told).toMatchObject({
+      tags: { 'sluice.table': 'many@1', 'sluice.table.md5': 'm1 m2' },
+      data: { name: 'many' },
+    })
+    expect(told.data!.digest).toMatch(/^[0-9a-f]{32}$/)
+  })
+
   it('that failed says why', async () => {
     const context = testContext()
     await work(context, '', () => {
