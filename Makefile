@@ -25,6 +25,8 @@ setup: $(BUILD_STAMP) ## dependencies, the command, and the engine's Python envi
 setup-dev: setup
 	@bin/sluice engine install deep
 	@bin/sluice engine install dev
+	@bin/sluice engine install track
+	@node test/environment.js mlflow
 
 demo: setup ## three examples and a server: from raw data to a prediction over HTTP
 	@node examples/demo.js

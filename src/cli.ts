@@ -124,7 +124,12 @@ function buildProgram(): Command {
 
   const runs = program.command('runs').description('what has been run')
   add(runs, 'list', 'newest first', 'listRuns', { isDefault: true })
-  add(runs, 'show', 'one run with its steps', 'showRun').argument('<run>')
+  add(runs, 'show', 'one run with its steps and what it measured', 'showRun')
+    .argument('<run>')
+    .option('--points <file>', 'writes every measured point as .csv or .parquet')
+  add(runs, 'track', 'tells trackers of a finished run, again or for the first time', 'trackRun')
+    .argument('<run>')
+    .option('-c, --config <file>', 'a config whose trackers are told (default: that of the run)')
 
   const models = program.command('models').description('registered versions and their aliases')
   add(models, 'list', 'every version', 'listModels', { isDefault: true }).argument('[name]')
@@ -156,7 +161,10 @@ function buildProgram(): Command {
     .option('--host <address>', 'default: that of the config')
 
   const engine = program.command('engine').description("the engine's Python environment")
-  add(engine, 'install', 'installs a group of dependencies', 'installEngine').argument('<group>', 'core, deep, dev')
+  add(engine, 'install', 'installs a group of dependencies', 'installEngine').argument(
+    '<group>',
+    'core, deep, track, dev',
+  )
   add(engine, 'check', 'is it there, and which versions', 'checkEngine', { isDefault: true })
   return program
 }

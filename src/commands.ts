@@ -78,7 +78,7 @@ export const train: Act = (options, caller) =>
   configured(options, caller, async ({ config, ...rest }, context) => {
     const { prepare, record, trainStage } = await import('./pipeline.ts')
     const { measureCandidates } = await import('./prove/contest.ts')
-    const result = await record('train', { config, ...rest }, context, async run => {
+    const result = await record('train', { config, ...rest }, context, async (run, context) => {
       const { dataset } = await prepare(config, run, context)
       const trained = await trainStage(dataset, config, run, context)
       return { candidates: await measureCandidates(dataset, trained), seconds: run.stages.at(-1)!.seconds }

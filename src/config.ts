@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path'
 import { z } from 'zod'
 import { nameOfFile } from './base/name.ts'
 import { nearest } from './base/nearest.ts'
+import { trackingSchema } from './base/tracker.ts'
 import { filesAt, MOST_FILES } from './data/paths.ts'
 import { CANDLE_COLUMNS, dataConfig, isCandleColumn, nameSchema } from './data/schema.ts'
 import { checkTogether, rowsAre, withDefaults } from './defaults.ts'
@@ -48,6 +49,7 @@ const schema = z
     deploy: deploySchema.default('auto'),
     registry: registrySchema.prefault({}),
     serve: serveSchema.prefault({}),
+    tracking: trackingSchema.prefault({}),
   })
   .superRefine((config, issues) => {
     for (const misfit of misfits(config, scopeOf(config), config.backtest.mode))

@@ -6,7 +6,7 @@ import { messageOf } from './base/errors.ts'
 import { openLog } from './base/log.ts'
 import { cacheFolder, type Environment, enginePython, findHome } from './context.ts'
 import { openEngine } from './learn/engine.ts'
-import { GROUPS, isInstalled } from './learn/install.ts'
+import { type Group, isInstalled } from './learn/install.ts'
 import { bandOf, readTemperatures, thermalSchema } from './learn/thermal.ts'
 
 export interface Finding {
@@ -33,7 +33,9 @@ export async function examine({
   return [
     node(),
     await engine(env, signal),
-    ...GROUPS.filter(group => group === 'core').map(group => groupInstalled(group, env)),
+    groupInstalled('core', env),
+    groupInstalled('deep', env),
+    groupInstalled('track', env),
     await store(home),
     disk(home),
     await temperature(env),
@@ -78,15 +80,19 @@ async function engine(env: Environment, signal: AbortSignal): Promise<Finding> {
   }
 }
 
-function groupInstalled(group: (typeof GROUPS)[number], env: Environment): Finding {
+/** What only some configs need is right without it. */
+const OPTIONAL: Partial<Record<Group, string>> = { track: 'only tracking.wandb needs it' }
+
+function groupInstalled(group: Group, env: Environment): Finding {
   if (env.SLUICE_PYTHON)
     return { name: `engine group ${group}`, ok: true, detail: 'as SLUICE_PYTHON has it', fix: null }
-  const ok = isInstalled(cacheFolder(env), group)
+  const installed = isInstalled(cacheFolder(env), group)
+  const why = OPTIONAL[group]
   return {
     name: `engine group ${group}`,
-    ok,
-    detail: ok ? 'installed' : 'missing',
-    fix: ok ? null : `sluice engine install ${group}`,
+    ok: installed || why !== undefined,
+    detail: installed ? 'installed' : ['missing', why].filter(Boolean).join('; '),
+    fix: installed ? null : `sluice engine install ${group}`,
   }
 }
 

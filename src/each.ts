@@ -31,7 +31,7 @@ export interface EachResult {
 /** Runs the story for every symbol, as many at a time as there are engine processes. Errors (usage): SYMBOLS where the table has none, or two that would be one model. */
 export async function runEach(loaded: LoadedConfig, context: Context): Promise<EachResult> {
   const started = performance.now()
-  return record('run', loaded, context, async run => {
+  return record('run', loaded, context, async (run, context) => {
     const { config } = loaded
     const table = await ingestStage(config, run, context)
     const features = await buildStage(table, config, run, context)
@@ -84,7 +84,7 @@ function modelNames(name: string, symbols: string[]): string[] {
 async function runOne(config: Config, given: Omit<Given, 'champion'>, loaded: LoadedConfig, context: Context) {
   const started = performance.now()
   let rows: SignalRows | undefined
-  const result = await record('run', { ...loaded, config }, context, async run => {
+  const result = await record('run', { ...loaded, config }, context, async (run, context) => {
     const champion = await aliasVersion(context.database, config.name)
     const story = await tell({ ...given, champion }, config, run, context)
     rows = await testRows(story)

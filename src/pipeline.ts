@@ -23,10 +23,11 @@ import { publish, type RunFiles, type Status, type Story } from './publish.ts'
 import { isRegistered, type Registered, register } from './registry/register.ts'
 import { aliasVersion } from './registry/versions.ts'
 import { deploy } from './serve/deploy.ts'
+import { openTracking } from './tracking.ts'
 
 /** The whole story. A stage whose inputs were seen before is found by their digest and not done again. */
 export async function run(loaded: LoadedConfig, context: Context): Promise<RunResult> {
-  return record('run', loaded, context, async run => {
+  return record('run', loaded, context, async (run, context) => {
     const { config } = loaded
     const started = performance.now()
     const champion = await aliasVersion(context.database, config.name)
@@ -69,16 +70,19 @@ export async function prepare(config: Config, run: Run, context: Context) {
   return { table, features, dataset }
 }
 
-/** Performs `work` as a row: running, then its end, whatever that is. */
+/** Performs `work` as a row: running, then its end, whatever that is. With the context that `work` is given, what it measures is kept. */
 export async function record<Result extends object>(
   command: string,
   { config, file }: LoadedConfig,
   context: Context,
-  work: (run: Run) => Promise<Result>,
+  work: (run: Run, context: Context) => Promise<Result>,
 ): Promise<Result> {
   const run = await startRun({ name: config.name, command, config, folder: dirname(file) }, context)
+  const tracking = openTracking(run.id, command, config, context)
   try {
-    const result = await work(run)
+    tracking.begin()
+    const result = await work(run, tracking.context)
+    await tracking.drain()
     await finishRun(run, 'status' in result ? (result.status as Status) : 'done', result, context)
     return result
   } catch (error) {
@@ -87,8 +91,11 @@ export async function record<Result extends object>(
       code: codeOf(error),
       stack: (error as Error)?.stack,
     })
+    await tracking.drain()
     await failRun(run, error, context)
     throw error
+  } finally {
+    await tracking.end()
   }
 }
 
@@ -170,9 +177,13 @@ async function cooled<Result>(
 ): Promise<Result> {
   if (!candidates.some(({ kind }) => isNetwork(kind))) return work(context)
   const hot = new AbortController()
+  const began = context.now()
   const watch = watchTemperature(thermal, {
     log: context.log,
-    onReading: () => {},
+    onReading: (celsius, sensor) => {
+      const step = Math.round((context.now() - began) / 1000)
+      context.track?.([{ series: sensor, name: 'temperature', step, value: celsius }])
+    },
     onCritical: error => hot.abort(error),
   })
   try {
@@ -291,6 +302,7 @@ export function summarise(
     task: dataset.task,
     market: dataset.market,
     seconds: Math.round(seconds * 1000) / 1000,
+    data: { table: table.table, version: table.version, digest: table.digest, md5: table.md5 },
     stages: run.stages,
     rows: partSizes(dataset.split),
     folds: dataset.split.folds.length,

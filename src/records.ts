@@ -2,10 +2,14 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { writeAtomic } from './base/blobs.ts'
+import type { Context } from './base/context.ts'
 import { dataError, usageError } from './base/errors.ts'
+import { readPoints, summarisePoints } from './base/points.ts'
 import { showRun as runRow, listRuns as runRows } from './base/runs.ts'
+import type { Table } from './base/table.ts'
 import { isoTime } from './base/time.ts'
 import { type Act, inHome, type Options, trackFolder, trustedIn } from './command.ts'
+import { loadConfig } from './config.ts'
 import * as show from './show.ts'
 
 export const report: Act = (options, caller) =>
@@ -51,14 +55,45 @@ export const listRuns: Act = (options, caller) =>
 export const showRun: Act = (options, caller) =>
   inHome(options, caller, async context => {
     const { run, steps } = await runRow(String(options.run), context)
+    const points = options.points === undefined ? undefined : resolve(String(options.points))
+    if (points !== undefined) {
+      const { writeTable } = await import('./data/files.ts')
+      await writeTable(await pointTable(run.id, context), points, context.signal)
+    }
     const json = {
       ...show.runSummary(run),
       config: JSON.parse(run.config),
       result: parse(run.result),
       error: parse(run.error),
       steps: steps.map(show.stepSummary),
+      measured: await summarisePoints(run.id, context.database),
+      points,
     }
     return { json: { runs: [json] }, text: show.runDetail(json) }
+  })
+
+/** Every point of a run as a table, in the order in which they came. */
+async function pointTable(run: string, { database }: Context): Promise<Table> {
+  const rows = await readPoints(run, database, { limit: Number.MAX_SAFE_INTEGER })
+  const numbers = (values: (number | null)[]) => Float64Array.from(values, value => value ?? Number.NaN)
+  return {
+    rows: rows.length,
+    columns: [
+      { name: 'series', type: 'string', values: rows.map(({ series }) => series) },
+      { name: 'name', type: 'string', values: rows.map(({ name }) => name) },
+      { name: 'step', type: 'number', values: numbers(rows.map(({ step }) => step)) },
+      { name: 'value', type: 'number', values: numbers(rows.map(({ value }) => value)) },
+      { name: 'time', type: 'time', values: numbers(rows.map(({ at }) => at)) },
+    ],
+  }
+}
+
+export const trackRun: Act = (options, caller) =>
+  inHome(options, caller, async context => {
+    const other = options.config ? loadConfig(options.config, options.set).config : undefined
+    const { tellAgain } = await import('./tracking.ts')
+    const told = await tellAgain(String(options.run), other, context)
+    return { json: told, text: `${told.trackers.join(' and ')} know of run ${told.run}` }
   })
 
 const parse = (text: string | null): unknown => (text === null ? null : JSON.parse(text))

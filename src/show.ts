@@ -1,5 +1,6 @@
 // What a command prints for a person: short tables, one fact a line. The same facts are in its JSON.
 import type { Row } from './base/database.ts'
+import type { SeriesSummary } from './base/points.ts'
 import { isoTime } from './base/time.ts'
 import type { TableDiff } from './data/diff.ts'
 import type { IngestResult } from './data/ingest.ts'
@@ -366,14 +367,21 @@ export function stepSummary({
   }
 }
 
+/** Quantities listed; all are in the JSON. */
+const MEASURED_SHOWN = 30
+
 export function runDetail({
   steps,
   result,
   config,
   error,
+  measured,
+  points,
   ...summary
 }: ReturnType<typeof runSummary> & {
   steps: ReturnType<typeof stepSummary>[]
+  measured: SeriesSummary[]
+  points?: string
   result: unknown
   config: unknown
   error: unknown
@@ -387,5 +395,10 @@ export function runDetail({
     cpu_seconds,
     peak_memory_mb,
   }))
-  return [...lines, '', table(shown)].join('\n')
+  const more = measured.length > MEASURED_SHOWN ? [`and ${measured.length - MEASURED_SHOWN} more`] : []
+  return [
+    ...[...lines, '', table(shown)],
+    ...(measured.length ? ['', table(measured.slice(0, MEASURED_SHOWN).map(row => ({ ...row }))), ...more] : []),
+    ...(points ? [`points  ${points}`] : []),
+  ].join('\n')
 }

@@ -140,6 +140,12 @@ describe('a problem', () => {
       'f.yaml:4:18: split.ratios: ratios must add up to 1, not 0.9',
     ],
     ['a number out of range', withKey('seed: -1'), /^f\.yaml:4:7: seed: .*>=0/],
+    [
+      'a secret in the address of a tracker',
+      withKey('tracking: { mlflow: { url: "http://me:secret@host" } }'),
+      'f.yaml:4:28: tracking.mlflow.url: holds a name or a password, which belong into the environment',
+    ],
+    ['an address that is no server', withKey('tracking: { mlflow: { url: "sqlite:///x" } }'), /^f\.yaml:4:28: .*URL/],
     ['a task that is none', withKey('task: ranking'), /^f\.yaml:4:7: task: /],
     ['a name that is none', withKey('name: ../x'), /^f\.yaml:4:7: name: /],
     ['a name with two points', withKey('name: a..b'), /^f\.yaml:4:7: name: .*holds no \.\.$/],

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
+import { trackingSchema } from '../src/base/tracker.ts'
 import { main } from '../src/cli.ts'
 import { loadConfig } from '../src/config.ts'
 import { dataConfig } from '../src/data/schema.ts'
@@ -54,6 +55,7 @@ const SECTIONS: Record<string, z.ZodType> = {
   gates: gatesSchema,
   registry: registrySchema,
   serve: serveSchema,
+  tracking: trackingSchema,
 }
 
 /** Every property of a JSON schema, however deep: its key, and whether it has a default. */
@@ -73,7 +75,7 @@ function smallestConfigs(): Record<string, unknown>[] {
   const touch = 'label: { kind: touch, horizon: 5, threshold: 0.01 }'
   const configs = [
     'data: { source: { kind: file, path: prices.csv }, schema: [{ name: a }] }\nlabel: { kind: column, name: a }',
-    `data: { source: { kind: simulated, bars: 500 } }\n${touch}`,
+    `data: { source: { kind: simulated, bars: 500 } }\n${touch}\ntracking: { mlflow: {}, wandb: {} }`,
     `data: { source: { kind: feargreed } }\n${touch}`,
     `data: { source: { kind: http, url: "https://example.com", paging: { kind: page } } }\n${touch}`,
     `data: { source: { kind: postgres, table: x } }\n${touch}`,

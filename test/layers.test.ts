@@ -18,8 +18,8 @@ const DOORS: Record<string, string[]> = {
   fastify: ['serve/server.ts'],
   kysely: ['base/database.ts'],
   libsql: ['base/database.ts'],
-  // base/runs.ts asks git for the commit, learn/thermal.ts sensors; Python is started by the other two only.
-  'node:child_process': ['base/runs.ts', 'learn/engine.ts', 'learn/install.ts', 'learn/thermal.ts'],
+  // base/runs.ts asks git for the commit, learn/thermal.ts sensors; Python is started by the others only.
+  'node:child_process': ['base/runs.ts', 'learn/engine.ts', 'learn/install.ts', 'learn/thermal.ts', 'learn/wandb.ts'],
   'onnxruntime-node': ['base/onnx.ts'],
   pg: ['data/source/postgres.ts'],
   pino: ['base/log.ts'],

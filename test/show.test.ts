@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { IngestResult } from '../src/data/ingest.ts'
 import type { RunResult } from '../src/pipeline.ts'
-import { built, ingested, ran, trained } from '../src/show.ts'
+import { built, ingested, ran, runDetail, trained } from '../src/show.ts'
 
 const best = { id: 'ridge-1', kind: 'ridge', params: { alpha: 1 }, threshold: null, metrics: { rmse: 2, r2: 0.5 } }
 
@@ -67,4 +67,19 @@ it('rows without a time are neither bars nor between two times', () => {
   expect(text).toBe('t@1: 3 rows\nread 3 = accepted 3 + rejected 0 + duplicates 0')
   const one = { rows: 3, features: ['a'], label: 'column', warmup: 0, horizon: 0, seconds: 0.1 }
   expect(built(one)).toBe('3 rows x 1 features in 0.1 s; label column\na')
+})
+
+describe('a run', () => {
+  it('is shown with what it measured, a quantity in a line', () => {
+    const summary = { run: 'r', name: 'm', command: 'train', status: 'done' as const, started: null, finished: null }
+    const measured = Array.from({ length: 31 }, (_, fold) => ({
+      ...{ series: `cnn-1/fold-${fold}`, name: 'loss', points: 20, step: 19, last: 0.25, min: 0.2, max: null },
+    }))
+    const more = { seconds: 1, git_commit: null, git_dirty: null, reason: null, config: {}, result: null, error: null }
+    const text = runDetail({ ...summary, ...more, steps: [], measured })
+    expect(text).toMatch(/^series +name +points +step +last +min +max$/m)
+    expect(text).toMatch(/^cnn-1\/fold-0 +loss +20 +19 +0\.25 +0\.2 +–$/m)
+    expect(text).toContain('and 1 more')
+    expect(text).not.toContain('fold-30')
+  })
 })

@@ -14,6 +14,7 @@ THREADS = max(1, int(os.environ.get("SLUICE_THREADS") or 1))
 os.environ.update(OMP_NUM_THREADS=str(THREADS), OPENBLAS_NUM_THREADS=str(THREADS), OMP_WAIT_POLICY="PASSIVE")
 
 from . import protocol  # noqa: E402  (after the threads are set)
+from .process import die_with_parent, leave, take_stdout  # noqa: E402
 from .protocol import BatchSize, Events, Failure, Fit, Hello, Parameters, Stop, Stopped  # noqa: E402
 
 # After stdin has ended nobody listens; a second lets `echo ... | python -m sluice_engine` be answered.
@@ -111,37 +112,12 @@ def is_stop(line: bytes) -> bool:
         return False
 
 
-def take_stdout() -> int:
-    """A private descriptor for the events; whatever a library prints goes to stderr instead."""
-    private = os.dup(1)
-    os.dup2(2, 1)
-    return private
-
-
-def die_with_parent() -> None:
-    """SIGKILL when the parent dies (Linux; elsewhere the end of stdin tells)."""
-    if sys.platform != "linux":
-        return
-    import ctypes
-
-    parent, PR_SET_PDEATHSIG = os.getppid(), 1
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the call
-        leave()
-
-
 def peak_memory_mb() -> float:
     """Highest resident size of this process so far."""
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
-
-
-def leave() -> None:
-    """At once: a library's threads or exit handlers must not keep a process whose work is over."""
-    sys.stderr.flush()
-    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,20 @@ export interface Context {
   now(): number
   /** The warm processes that fit models; started at first use (learn/engine.ts). */
   engine: Engine
+  /** Takes down what is measured while a run works (points.ts); returns at once and never throws. Absent outside of a run. */
+  track?: (points: Point[]) => void
+}
+
+/** One measured value. A later one of the same series, name and step takes its place. */
+export interface Point {
+  /** What was measured, such as `cnn_lstm-1/fold-2`, or `machine`. */
+  series: string
+  /** Such as `loss`, `learning_rate`, `rows_per_second`, `memory_mb`, `temperature`. */
+  name: string
+  /** A whole number that grows within a series: a batch, an epoch, a second. */
+  step: number
+  /** NaN and infinities are kept as null: a loss that diverged is a fact. */
+  value: number
 }
 
 /** A pool of engine processes. The messages are those of protocol/. */

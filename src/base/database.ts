@@ -74,6 +74,16 @@ export interface Schema {
     test_to: number
     looked: number
   }
+  points: {
+    id: Generated<number>
+    run: string
+    series: string
+    name: string
+    step: number
+    /** Null: it was no finite number. */
+    value: number | null
+    at: number
+  }
 }
 
 export type Database = Kysely<Schema>

@@ -1,4 +1,4 @@
-// One GET to a URL that a user gave: http(s) only, no private address, bounded in size and time. fetch.ts says when it is repeated.
+// One request to a URL that a user gave: http(s) only, no private address, bounded in size and time. fetch.ts says when a GET is repeated.
 import { lookup } from 'node:dns'
 import { Agent as HttpAgent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
@@ -23,6 +23,8 @@ export interface Requests {
   check(url: string): URL
   /** Follows redirects, with the headers for the URL's own origin only. Errors: ADDRESS, REDIRECT, TOO_LARGE, and what breaks on the way. */
   get(url: URL, headers: Record<string, string>): Promise<Answer>
+  /** Sends a body and follows nothing. Errors: as `get`. */
+  send(method: 'POST' | 'PUT', url: URL, headers: Record<string, string>, body: string | Uint8Array): Promise<Answer>
   close(): void
 }
 
@@ -51,11 +53,17 @@ export function openRequests(
   const agents = { 'http:': new HttpAgent(options), 'https:': new HttpsAgent(options) }
   const { check, lookup } = guard(allow_private, failure)
 
-  function send(url: URL, headers: Record<string, string>): Promise<Answer> {
+  function send(
+    method: string,
+    url: URL,
+    headers: Record<string, string>,
+    body?: string | Uint8Array,
+  ): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const protocol = url.protocol as 'http:' | 'https:'
       const send = protocol === 'https:' ? httpsRequest : httpRequest
       const request = send(url, {
+        method,
         agent: agents[protocol],
         headers: { accept: '*/*', 'accept-encoding': 'gzip', 'user-agent': 'sluice', ...headers },
         lookup,
@@ -74,12 +82,12 @@ export function openRequests(
       request.on('close', () => clearTimeout(total))
       request.on('error', reject)
       request.on('response', response => collect(response, url, bounds.bytes, failure).then(resolve, reject))
-      request.end()
+      request.end(body)
     })
   }
 
   async function get(url: URL, headers: Record<string, string>, hops = 0): Promise<Answer> {
-    const answer = await send(url, headers)
+    const answer = await send('GET', url, headers)
     const { location } = answer.headers
     if (answer.status < 300 || answer.status >= 400 || location === undefined) return answer
     const next = check(location, url)
@@ -92,6 +100,7 @@ export function openRequests(
   return {
     check,
     get: (url, headers) => get(url, headers),
+    send,
     close() {
       for (const agent of Object.values(agents)) agent.destroy()
     },

@@ -22,6 +22,8 @@ export interface IngestResult {
   table: string
   version: number
   digest: string
+  /** Of each file of the table, DVC's digest. */
+  md5: string[]
   /** False when the current version already had these rows. */
   created: boolean
   /** read = accepted + rejected + duplicates. */
@@ -52,7 +54,7 @@ export interface IngestResult {
 
 const GAPS_LISTED = 1000
 /** Raised when equal files would be taken otherwise than before. */
-const VERSION = 4
+const VERSION = 5
 
 /** What an ingest is found by: the section of the config and, for files, what is in them. */
 export async function ingestInputs(config: DataConfig): Promise<object> {
@@ -174,7 +176,8 @@ type Report = Pick<
 
 function resultOf(table: string, { manifest, created, added, revised }: Saved, report: Report): IngestResult {
   const { version, digest, rows, from, to, symbols, timeframe } = manifest
-  return { table, version, digest, created, ...report, added, revised, rows, timeframe, from, to, symbols }
+  const md5 = manifest.partitions.map(partition => partition.md5)
+  return { table, version, digest, md5, created, ...report, added, revised, rows, timeframe, from, to, symbols }
 }
 
 async function* adjusted(

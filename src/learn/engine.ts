@@ -1,4 +1,4 @@
-// The only door to Python: a pool of warm engine processes that speak the line protocol of protocol/. Knows no models.
+// The door to the engine: a pool of warm engine processes that speak the line protocol of protocol/. Knows no models.
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
@@ -20,7 +20,7 @@ const STDERR_TAIL = 20
 const STOP = `${JSON.stringify({ id: 'stop', method: 'stop' })}\n`
 
 /** Where the package sluice_engine lies. */
-const ENGINE_HOME = join(dirname(fileURLToPath(import.meta.url)), '../../engine')
+export const ENGINE_HOME = join(dirname(fileURLToPath(import.meta.url)), '../../engine')
 
 export interface EngineOptions {
   /** The interpreter of the engine's environment. */
@@ -357,7 +357,7 @@ function codeDigest(): string {
   const hash = createHash('sha256')
   const code = join(ENGINE_HOME, 'sluice_engine')
   const files = readdirSync(code, { recursive: true, encoding: 'utf8' })
-    .filter(file => file.endsWith('.py'))
+    .filter(file => file.endsWith('.py') && file !== 'tracker.py') // which fits nothing
     .sort()
   for (const file of files) hash.update(file).update(readFileSync(join(code, file)))
   return hash.digest('hex')

@@ -8,8 +8,8 @@ import { engineError, usageError } from '../base/errors.ts'
 
 export const LOCKS = join(dirname(fileURLToPath(import.meta.url)), '../../engine/requirements')
 
-/** Groups of dependencies, a lock file each; `core` is what a default run needs, `deep` what networks need besides. */
-export const GROUPS = ['core', 'deep', 'dev'] as const
+/** Groups of dependencies, a lock file each; `core` is what a default run needs, `deep` what networks need besides, `track` the client of Weights & Biases. */
+export const GROUPS = ['core', 'deep', 'track', 'dev'] as const
 export type Group = (typeof GROUPS)[number]
 
 /** Folder of the environment: its name holds the digest of the core lock, so that another lock is another environment. */

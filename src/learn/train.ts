@@ -63,7 +63,8 @@ export async function train(
   let done = 0
   const one = async ({ kind, params, id }: Candidate, fold: Fold) => {
     const rows = rowsOf(params, fold, predicted(dataset, fold))
-    const fit = await fitOnce(dataset, { recipe: { kind, params, seed }, rows }, context)
+    const onEvent = followed(`${id}/fold-${fold.index + 1}`, context)
+    const fit = await fitOnce(dataset, { recipe: { kind, params, seed }, rows }, context, onEvent)
     done++
     const left = (((context.now() - started) / done) * (total - done)) / 1000
     context.log.progress(`train  ${done}/${total} fits, ${id} fold ${fold.index + 1}, about ${left.toFixed(0)} s left`)
@@ -157,6 +158,21 @@ export async function fitOnce(
     throw error
   }
 }
+
+/** What a fit says of itself on the way, as points of a series: by step, and what is known once an epoch by epoch. */
+const followed =
+  (series: string, { track }: Context) =>
+  ({ event, step = 0, metrics = {} }: EngineEvent): void => {
+    if (event !== 'progress') return
+    const { epoch, train_loss, stop_loss, ...rest } = metrics
+    const point = (name: string, at: number) => (value: number | null | undefined) =>
+      typeof value === 'number' ? [{ series, name, step: at, value }] : []
+    const byStep = Object.entries(rest).flatMap(([name, value]) => point(name, step)(value))
+    const byEpoch = Object.entries({ train_loss, stop_loss }).flatMap(([name, value]) =>
+      point(name, Math.round(epoch ?? 0))(value),
+    )
+    track?.([...byStep, ...byEpoch])
+  }
 
 /** Before anything is trained, how many parameters each network with a budget has on these features. Error (usage): BUDGET. */
 async function checkBudgets(dataset: Dataset, candidates: Candidate[], { engine }: Context): Promise<void> {
