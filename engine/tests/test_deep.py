@@ -168,6 +168,15 @@ def test_a_graph_answers_as_its_network(tmp_path, kind, task):
         assert np.allclose(columns.sum(axis=1), 1, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_an_answer_does_not_depend_on_the_rows_beside_it(tmp_path, kind):
+    asked = sequenced(tmp_path, kind)
+    asked["rows"] = {"train": [[0, 200]], "predict": [[200, 333]]}
+    first = ask(asked).columns("prediction")
+    asked["rows"]["predict"] = [[200, 354]]
+    assert np.array_equal(ask(asked).columns("prediction")[:133], first)
+
+
 def test_a_graph_takes_any_number_of_rows_and_each_by_itself(tmp_path):
     answer = ask(sequenced(tmp_path, "cnn_gru", task="binary", method="export"))
     session = export.session((answer.out / "model.onnx").read_bytes(), 1)

@@ -1,0 +1,148 @@
+// Networks through the whole story with the real engine: trained, judged, exported, served; stopped by heat and gone on with.
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, expect, it, onTestFinished } from 'vitest'
+import type { Context, Point } from '../src/base/context.ts'
+import { numbers } from '../src/base/table.ts'
+import { loadConfig } from '../src/config.ts'
+import { openContext } from '../src/context.ts'
+import { readColumns, writeTable } from '../src/data/files.ts'
+import { loadTable } from '../src/data/tables.ts'
+import { run } from '../src/pipeline.ts'
+import { bundleFolder, openRegistered } from '../src/registry/bundle.ts'
+import { trustedKeys } from '../src/registry/keys.ts'
+import { resolveVersion } from '../src/registry/versions.ts'
+import { predictFile } from '../src/serve/file.ts'
+import { openPool } from './learn/pool.ts'
+import { put, temporaryFolder } from './temporary.ts'
+
+const { engine } = openPool({ size: 1 })
+afterAll(() => engine.close())
+
+const CONTEXT = 16
+const CONFIG = `name: deep
+data:
+  source: { kind: simulated, bars: 900, seed: 7, signal: { strength: 0.9 } }
+  timeframe: 1d
+features: [{ kind: roc, n: [1, 3, 10] }, { kind: rsi, n: 14 }, { kind: bb, n: 20 }]
+label: { kind: direction, horizon: 3 }
+split: { kind: holdout }
+models:
+  - { kind: cnn_gru, params: { context: ${CONTEXT}, filters: [[8]], hidden: 8, layers: 1, epochs: 4, batch_size: 64, learning_rate: 0.01 } }
+gates: { trades: ">= 0" }
+refit: none
+thermal: { enabled: false }
+`
+
+function openHome(): Context & { points: Point[] } {
+  const opened = openContext({
+    home: join(temporaryFolder(), '.sluice'),
+    env: process.env,
+    signal: new AbortController().signal,
+    quiet: true,
+  })
+  onTestFinished(() => opened.close())
+  return { ...opened, engine, log: { ...opened.log, warn: () => {} }, points: [] }
+}
+
+const tell = (context: Context, ...overrides: string[]) =>
+  run(loadConfig(put(join(context.home, '..'), 'f.yaml', CONFIG), overrides), context)
+
+it('trains on windows, proves parity in three runtimes, and answers a file and a sequence with the same bits', async () => {
+  const context = openHome()
+  const told = await tell(context)
+  const { train, valid, test, purged } = told.rows
+  // The longest warm-up is that of bb_20: 19 bars.
+  expect(train + valid + test + purged).toBe(900 - 19 - (CONTEXT - 1) - 3)
+  expect(told.status).toBe('deployed')
+  expect(told.parity.native_node).toBeLessThanOrEqual(1e-5)
+  expect(told.parity.native_python).toBeLessThanOrEqual(1e-5)
+  const names = readdirSync(bundleFolder(context.home, 'deep', 1)).sort()
+  expect(names).toEqual(['manifest.json', 'model.onnx', 'model.safetensors', 'signature.json'])
+
+  const { manifest } = await openRegistered(
+    context.home,
+    await resolveVersion(context.database, 'deep'),
+    trustedKeys(context.home),
+  )
+  expect(manifest.input.length).toBe(CONTEXT)
+  expect(manifest.model).toMatchObject({ kind: 'cnn_gru', params: { context: CONTEXT, filters: [8] } })
+
+  // Features of every bar, scored as a file: the predictions that the run itself left for its test rows.
+  const out = join(context.home, 'scored.csv')
+  const { config } = loadConfig(join(context.home, '../f.yaml'))
+  const { table } = await loadTable(config.data.table, 1, context)
+  const candles = join(context.home, 'candles.parquet')
+  await writeTable(table, candles)
+  const { rows, unanswered } = await predictFile('deep', candles, out, [], context)
+  expect([rows, unanswered]).toEqual([900, 19 + CONTEXT - 1])
+  const scored = await readColumns(out)
+  const left = await readColumns(told.files.predictions)
+  const at = new Map([...numbers(scored, 'time')].map((time, i) => [time, numbers(scored, 'probability')[i]]))
+  const apart = [...numbers(left, 'time')].map((time, i) => Math.abs(at.get(time)! - numbers(left, 'p')[i]))
+  expect(Math.max(...apart)).toBeLessThan(1e-6)
+
+  const again = await tell(context)
+  expect(again.stages.filter(({ name }) => name !== 'deploy').every(({ cached }) => cached)).toBe(true)
+  expect(existsSync(join(context.home, 'cache', 'checkpoints'))).toBe(true)
+  expect(readdirSync(join(context.home, 'cache', 'checkpoints'))).toEqual([])
+})
+
+it('is stopped by a sensor at 95 C with a checkpoint, and goes on from there to the same weights', async () => {
+  const weightsOf = (context: Context) => {
+    const fits = join(context.home, 'cache', 'fits')
+    return readdirSync(fits).map(name => readFileSync(join(fits, name, 'predictions.arrow'), 'latin1'))
+  }
+  const long = ['models.0.params.epochs=40', 'models.0.params.patience=null', 'deploy=manual']
+  const whole = openHome()
+  await tell(whole, ...long)
+
+  const hot = openHome()
+  const sensor = join(hot.home, 'temp')
+  writeFileSync(sensor, '60000\n')
+  const wired = [...long, 'thermal.enabled=true', `thermal.sensor=${sensor}`, 'thermal.poll=0.1']
+  const timer = setInterval(() => {
+    const kept = join(hot.home, 'cache', 'checkpoints')
+    if (existsSync(kept) && readdirSync(kept).length) setTimeout(() => writeFileSync(sensor, '95000\n'), 400)
+  }, 20)
+  try {
+    await expect(tell(hot, ...wired)).rejects.toMatchObject({ code: 'TOO_HOT', exit: 5 })
+  } finally {
+    clearInterval(timer)
+  }
+  const [folder] = readdirSync(join(hot.home, 'cache', 'checkpoints'))
+  expect(readdirSync(join(hot.home, 'cache', 'checkpoints', folder))).toHaveLength(1)
+  await new Promise(resolve => setTimeout(resolve, 500))
+  writeFileSync(sensor, '50000\n')
+  await tell(hot, ...wired)
+  expect(weightsOf(hot).sort()).toEqual(weightsOf(whole).sort())
+})
+
+it('ends before the first epoch where the table is not what its manifest says', async () => {
+  const context = openHome()
+  await tell(context, 'models.0.params.epochs=1')
+  const folder = join(context.home, 'tables', 'deep', '1')
+  const manifest = join(folder, 'manifest.json')
+  const text = readFileSync(manifest, 'utf8')
+  for (const damage of [
+    () => rmSync(manifest),
+    () => writeFileSync(manifest, text.replace(/"sha256": "../, '"sha256": "zz')),
+  ]) {
+    damage()
+    const points: Point[] = []
+    const error = await tell(
+      { ...context, track: (more: Point[]) => points.push(...more) },
+      'models.0.params.epochs=2',
+    ).catch(caught => caught)
+    expect(error).toMatchObject({ exit: 4 })
+    expect(points).toEqual([])
+    writeFileSync(manifest, text)
+  }
+})
+
+it('refuses a budget that is exceeded before anything is trained', async () => {
+  const context = openHome()
+  const wide = ['models.0={ kind: mlp, budget: 2M, params: { hidden: [[4000, 1000]] } }']
+  await expect(tell(context, ...wide)).rejects.toMatchObject({ code: 'BUDGET', exit: 2 })
+  expect(existsSync(join(context.home, 'cache', 'fits'))).toBe(false)
+})
