@@ -50,7 +50,7 @@ function buildProgram(): Command {
   }
 
   add(program, 'init', 'writes a working, commented config', 'init')
-    .argument('[preset]', 'market or tabular')
+    .argument('[preset]', 'market, tabular or deep')
     .argument('[dir]', 'where to write it')
     .option('--data <file>', 'a file of candles, or a table: what it tells goes into the config')
   add(program, 'doctor', 'checks Node, Python, the engine, the store and the disk', 'doctor')

@@ -16,10 +16,8 @@ import { periodsPerYear } from './prove/backtest.ts'
 type Preset = (folder: string, data?: string) => Promise<{ text: string; files: string[] }>
 
 const PRESETS: Record<string, Preset> = {
-  market: async (folder, data) => ({
-    text: marketConfig(data === undefined ? simulated : await inspect(resolve(data), folder)),
-    files: [],
-  }),
+  market: async (folder, data) => ({ text: marketConfig(await found(folder, data), GRID), files: [] }),
+  deep: async (folder, data) => ({ text: marketConfig(await found(folder, data), NETWORKS), files: [] }),
   tabular: async (folder, data) => {
     const path = data === undefined ? await writeSample(folder) : resolve(data)
     if (!existsSync(path)) throw usageError('DATA', `there is no file ${path}`)
@@ -59,6 +57,34 @@ const USUAL_YEARS: [timeframe: string, least: number, most: number, quoted: numb
   ['1d', 355, 366, 365],
 ]
 
+const found = async (folder: string, data?: string): Promise<Found> =>
+  data === undefined ? simulated : inspect(resolve(data), folder)
+
+/** What a market's config asks to be fitted: how it is split, and the models. */
+interface Asked {
+  folds: string
+  models: string
+}
+
+const GRID: Asked = {
+  folds: '  folds: 5',
+  models: `models:                          # 16 candidates: logistic, random_forest, xgboost, lightgbm, four of each
+  - { kind: preset, name: grid_16 }`,
+}
+
+const NETWORKS: Asked = {
+  folds: '  folds: 2                       # each is a training of every network',
+  models: `models:                          # needs sluice engine install deep; docs/networks.md lists kinds and parameters
+  - { kind: logistic }           # what a network has to beat
+  - kind: cnn_gru                # or mlp, cnn, rnn, cnn_lstm, patchtst
+    preset: fast                 # or balanced, quality: how much time a training may take
+    params: { context: 30 }      # bars that a sample reads, its own the last
+  # - { from: patchtst_2m.yaml, params: { learning_rate: 0.0003 } }   # a network in a file of its own
+
+thermal: { warn: 85, stop: 95 }  # degrees C; from stop on a training is stopped with a checkpoint
+# tracking: { mlflow: { url: "http://127.0.0.1:5000" } }              # what is measured also goes there`,
+}
+
 async function inspect(path: string, folder: string): Promise<Found> {
   if (!existsSync(path)) throw usageError('DATA', `there is no file ${path}`)
   const candles = await readCandles(path)
@@ -73,12 +99,10 @@ async function inspect(path: string, folder: string): Promise<Found> {
   }
 }
 
-const marketConfig = ({
-  name,
-  source,
-  timeframe,
-  periods,
-}: Found): string => `# A model for ${name}. Run it: sluice run -c sluice.yaml
+const marketConfig = (
+  { name, source, timeframe, periods }: Found,
+  { folds, models }: Asked,
+): string => `# A model for ${name}. Run it: sluice run -c sluice.yaml
 # Every key but data and label has a default; sluice config show -c sluice.yaml shows them all.
 name: ${JSON.stringify(name)}
 seed: 42                         # equal seeds give equal models, bit for bit
@@ -101,10 +125,9 @@ label: { kind: touch, horizon: 5, threshold: 0.01 }  # will a close within 5 bar
 split:                           # train, validation and test in time order; horizon and embargo are purged between them
   kind: walk_forward
   ratios: [0.70, 0.15, 0.15]
-  folds: 5
+${folds}
 
-models:                          # 16 candidates: logistic, random_forest, xgboost, lightgbm, four of each
-  - { kind: preset, name: grid_16 }
+${models}
 
 thresholds: { from: 0.30, to: 0.75, steps: 10 }   # a candidate acts when its probability is at or above
 select: { by: sharpe }           # on out-of-fold validation bars only

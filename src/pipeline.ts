@@ -292,7 +292,7 @@ export type RunResult = ReturnType<typeof summarise>
 
 /** A story in figures. */
 export function summarise(
-  { run, dataset, selected, verdict, version, status, table }: Story,
+  { run, dataset, trained, selected, verdict, version, status, table }: Story,
   files: RunFiles,
   seconds: number,
 ) {
@@ -320,6 +320,7 @@ export function summarise(
     parity: verdict.parity,
     model: { name: version.name, version: version.version, digest: version.digest },
     warnings: [...table.warnings.map(({ message }) => message), ...dataset.warnings],
+    nondeterministic: [...new Set(trained.flatMap(({ fits }) => fits.flatMap(fit => fit.nondeterministic ?? [])))],
     files,
   }
 }

@@ -13,6 +13,12 @@ async function configOf(...lines: string[]) {
   return loadConfig(file).config
 }
 
+it.each(['market', 'deep'])('init %s makes a config that holds, of a simulated series', async preset => {
+  const [file] = await initialise(preset, temporaryFolder())
+  const { config } = loadConfig(file)
+  expect(config.models.some(({ kind }) => kind === 'cnn_gru')).toBe(preset === 'deep')
+})
+
 describe('init tabular', () => {
   it('brings a table of its own, and leaves what is there alone', async () => {
     const folder = temporaryFolder()
@@ -27,7 +33,7 @@ describe('init tabular', () => {
       refit: 'none',
     })
     await expect(initialise('tabular', folder)).rejects.toMatchObject({ code: 'EXISTS' })
-    await expect(initialise('deep', folder)).rejects.toMatchObject({ code: 'PRESET' })
+    await expect(initialise('shallow', folder)).rejects.toMatchObject({ code: 'PRESET' })
   })
 
   it.each([

@@ -375,6 +375,57 @@ def test_a_stop_request_is_answered_after_a_checkpoint(tmp_path):
     assert len(checkpoint.steps(str(tmp_path / "kept"))) == 1
 
 
+def test_two_processes_train_as_one_does(tmp_path):
+    """But for rounding: a gradient is the mean over both shares of every batch."""
+    found = []
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        folder.mkdir()
+        asked = sequenced(folder, "mlp", {"processes": processes, "dropout": 0.0, "patience": 9}, digest=str(tmp_path))
+        found.append((ask(asked), weights(folder / "out")))
+    for name, tensor in found[0][1].items():
+        assert torch.allclose(tensor, found[1][1][name], atol=1e-4)
+    histories = [json.loads((answer.out / "history.json").read_text())["epochs"] for answer, _ in found]
+    for one, two in zip(*histories, strict=True):
+        assert one["train_loss"] == pytest.approx(two["train_loss"], rel=1e-4)
+        assert one["stop_loss"] == pytest.approx(two["stop_loss"], rel=1e-4)
+    assert sorted(path.name for path in found[1][0].out.iterdir()) == ["history.json", "model.safetensors", "predictions.arrow"]
+
+
+def test_two_processes_that_are_stopped_and_killed_go_on_to_the_same_weights(tmp_path):
+    for name in ("whole", "parts"):
+        (tmp_path / name / "kept").mkdir(parents=True)
+    params = {"processes": 2, "epochs": 30, "dropout": 0.2, "checkpoint_seconds": 0.001}
+    ask(sequenced(tmp_path / "whole", "cnn", params))
+    asked = sequenced(tmp_path / "parts", "cnn", params, digest=str(tmp_path / "whole"))
+    asked["checkpoints"] = str(tmp_path / "parts" / "kept")
+    with Process() as engine:
+        engine.send(asked)
+        while engine.receive()["event"] != "progress":
+            pass
+        engine.send({"id": "2", "method": "stop"})
+        answer = engine.answer()
+        assert answer["code"] == "STOPPED"
+        assert engine.receive() == {"id": "2", "event": "done"}
+    stopped = checkpoint.steps(str(tmp_path / "parts" / "kept"))[-1]
+    assert 0 < stopped < 30 * 8
+    with Process() as engine:
+        engine.send(asked)
+        while (event := engine.receive())["event"] != "checkpoint" or event["step"] < stopped + 10:
+            pass
+        engine.child.send_signal(signal.SIGKILL)
+        engine.child.wait()
+    answer = ask(asked)
+    assert "RESUMED" in [event.get("code") for event in answer.events]
+    assert equal(weights(tmp_path / "whole" / "out"), weights(answer.out))
+
+
+def test_what_two_processes_are_refused_is_told(tmp_path):
+    with pytest.raises(Failure) as refused:
+        ask(sequenced(tmp_path, "mlp", {"processes": 2, "learning_rate": 1e6, "clip_norm": None, "epochs": 30}))
+    assert refused.value.code == "DIVERGED"
+
+
 def test_damaged_and_foreign_checkpoints_are_passed_over(tmp_path):
     (tmp_path / "kept").mkdir()
     asked = sequenced(tmp_path, "cnn", {"epochs": 4, "checkpoint_seconds": 1e-9, "keep_checkpoints": 3})

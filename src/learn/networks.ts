@@ -24,6 +24,8 @@ const training = (context: number, threads: number | null = 1) => ({
   device: z.enum(['auto', 'cpu', 'cuda', 'mps']).default('auto'),
   /** Of the CPU; null: every core. */
   threads: count.nullable().default(threads),
+  /** Data parallel, by torchrun: each takes its share of every batch. */
+  processes: count.max(64).default(1),
   checkpoint_seconds: positive.default(30),
   keep_checkpoints: count.default(2),
   class_weight: z.enum(['balanced']).nullable().default(null),

@@ -40,6 +40,8 @@ export interface Fit {
   cpu_seconds: number
   peak_memory_mb: number
   warnings: string[]
+  /** Operations of a network that were not deterministic. */
+  nondeterministic?: string[]
   /** Found finished, not fitted now. */
   cached: boolean
 }
@@ -136,7 +138,7 @@ export async function fitOnce(
       },
     )
     training?.close()
-    const { artefacts, metrics, importances, seconds, cpu_seconds, peak_memory_mb } = done
+    const { artefacts, metrics, importances, seconds, cpu_seconds, peak_memory_mb, nondeterministic } = done
     const fit = {
       digest,
       artefacts,
@@ -147,6 +149,7 @@ export async function fitOnce(
       cpu_seconds,
       peak_memory_mb,
       warnings,
+      ...(nondeterministic?.length && { nondeterministic }),
     }
     // The description comes last; what has none, or does not agree with it, is no finished fit, so the cache needs no fsync.
     writeFileSync(join(out, 'fit.json'), JSON.stringify(fit))
@@ -199,7 +202,7 @@ function openTraining(digest: string, { recipe, trained }: FitRequest, { home, e
   const weights = trained && join(trained.folder, 'model.safetensors')
   return {
     body: { checkpoints, ...(weights && { weights }) },
-    options: { cores: Number(recipe.params.threads ?? engine.size), signal },
+    options: { cores: Number(recipe.params.threads ?? engine.size) * Number(recipe.params.processes), signal },
     /** A finished one is not gone on with. */
     close: () => rmSync(checkpoints, { recursive: true, force: true }),
   }

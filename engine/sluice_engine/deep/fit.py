@@ -45,24 +45,50 @@ class Material:
 
 def run(request: Fit, engine: fit.Engine, emit: fit.Emit, stopping: threading.Event) -> dict[str, Any]:
     """Trains, predicts and writes; answers the fields of `done`."""
-    family = deep.load(request.model.kind)
-    params = parameters(request, family)
-    recipe = recipe_of(params, request)
-    torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
-    count = len(engine.table(request).label)
-    parts = (request.rows.train, stop_rows(request, recipe))
-    train, stop = (indices(data.row_numbers(rows, count)) for rows in parts)
-    material = gather(request, engine, params, train)
-    network = built(family, params, material, request)
+    started = Start(request, engine)
     began = time.perf_counter()
     if request.weights:
         trained = read_trained(request.weights, identity(request))
+    elif started.recipe.processes > 1:
+        from . import processes
+
+        trained = processes.train(request, started.recipe.processes, emit, stopping)
     else:
-        watch = Watch(emit, stopping, request.checkpoints, identity(request))
-        trained = train_network(network, params, material, (train, stop), recipe, watch, request)
+        trained = started.train(emit, stopping)
     seconds = time.perf_counter() - began
-    network.load_state_dict(trained.weights)
-    return finish(request, network, trained, material, recipe, seconds)
+    started.network.load_state_dict(trained.weights)
+    return finish(request, started.network, trained, started.material, started.recipe, seconds)
+
+
+def trained_here(request: Fit, engine: fit.Engine, emit: fit.Emit, stopping: threading.Event) -> Trained:
+    """The training alone, in this process."""
+    return Start(request, engine).train(emit, stopping)
+
+
+class Start:
+    """A request with all that its training needs: rows, network, recipe."""
+
+    def __init__(self, request: Fit, engine: fit.Engine):
+        family = deep.load(request.model.kind)
+        self.request, self.params = request, parameters(request, family)
+        self.recipe = recipe_of(self.params, request)
+        torch.set_num_threads(self.recipe.threads or os.cpu_count() or 1)
+        count = len(engine.table(request).label)
+        parts = (request.rows.train, stop_rows(request, self.recipe))
+        self.parts = tuple(indices(data.row_numbers(rows, count)) for rows in parts)
+        self.material = gather(request, engine, self.params, self.parts[0])
+        self.network = built(family, self.params, self.material, request)
+
+    def train(self, emit: fit.Emit, stopping: threading.Event) -> Trained:
+        task, params = self.request.dataset.task, self.params
+        outputs = outputs_of(self.network, self.material.windows)
+        loss = loss_of(task, outputs, params["loss"], params["quantile"])
+        samples, stop = (samples_of(self.material, rows, task) for rows in self.parts)
+        if self.material.learned is not None:
+            own = torch.from_numpy(self.material.learned)
+            samples.windows = Windows(own, torch.arange(len(samples)), 1)
+        watch = Watch(emit, stopping, self.request.checkpoints, identity(self.request))
+        return trainer.train(self.network, loss, samples, stop if len(stop) else None, self.recipe, watch)
 
 
 def read_trained(path: str, wanted: str) -> Trained:
@@ -251,23 +277,6 @@ def network_of(family: ModuleType, params: dict[str, Any], channels: int, task: 
         return family.network(params, channels, params["context"], outputs)
     except (TypeError, ValueError, RuntimeError, KeyError) as error:
         raise Failure("FIT_FAILED", f"{type(error).__name__}: {fit.first_line(error)}") from error
-
-
-def train_network(
-    network: nn.Module,
-    params: dict[str, Any],
-    material: Material,
-    parts: tuple[np.ndarray, np.ndarray],
-    recipe: Recipe,
-    watch: Watch,
-    request: Fit,
-) -> Trained:
-    task = request.dataset.task
-    loss = loss_of(task, outputs_of(network, material.windows), params["loss"], params["quantile"])
-    samples, stop = (samples_of(material, rows, task) for rows in parts)
-    if material.learned is not None:
-        samples.windows = Windows(torch.from_numpy(material.learned), torch.arange(len(samples)), 1)
-    return trainer.train(network, loss, samples, stop if len(stop) else None, recipe, watch)
 
 
 def samples_of(material: Material, rows: np.ndarray, task: str) -> Samples:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from ..protocol import Failure, Stopped
@@ -40,6 +41,7 @@ class Recipe:
     precision: str
     device: str
     threads: int | None
+    processes: int
     checkpoint_seconds: float
     keep_checkpoints: int
     seed: int
@@ -120,7 +122,7 @@ class Training:
         )
         self.model, self.optimizer = self.accelerator.prepare(network, optimizer)
         self.network = self.accelerator.unwrap_model(self.model)
-        self.batches = math.ceil(len(samples) / recipe.batch_size)  # an epoch
+        self.batches = len(windows.batches(torch.arange(len(samples)), recipe.batch_size))  # an epoch
         self.total = recipe.epochs * self.batches
         self.schedule = schedule(recipe, optimizer, self.total)
         self.state = State()
@@ -148,23 +150,27 @@ class Training:
         began = time.monotonic()
         self.model.train()
         order = windows.order(len(self.samples), self.recipe.seed, state.epoch)
-        left = list(order.split(size))[state.batches :]
+        left = windows.batches(order, size)[state.batches :]
         own = [numbers[self.rank :: self.world] for numbers in left]  # each process its share of every batch
-        made = windows.prefetched(self.samples, own, self.device.type == "cuda")
+        taken = [mine if len(mine) else numbers[:1] for mine, numbers in zip(own, left, strict=True)]
+        made = windows.prefetched(self.samples, taken, self.device.type == "cuda")
         with contextlib.closing(made):
-            for numbers in left:
+            for numbers, mine in zip(left, own, strict=True):
                 started = time.perf_counter()
                 batch = next(made)
                 self.seconds["data"] += time.perf_counter() - started
-                self.learn(batch, len(numbers))
+                self.learn(batch, len(numbers), bool(len(mine)))
                 self.seconds["total"] += time.perf_counter() - started
                 state.step += 1
                 state.batches += 1
                 self.after_step()
         self.end_epoch(time.monotonic() - began)
 
-    def learn(self, batch: tuple[Tensor, Tensor, Tensor | None], rows: int) -> None:
-        """One optimizer step. `rows` are those of all processes: the gradient is that of their mean loss."""
+    def learn(self, batch: tuple[Tensor, Tensor, Tensor | None], rows: int, counts: bool) -> None:
+        """One optimizer step. `rows` are those of all processes: the gradient is that of their mean loss.
+
+        A process without a share of a short batch takes part with a row that does not count.
+        """
         seconds, clock = self.seconds, time.perf_counter
         x, y, weight = (None if part is None else part.to(self.device, non_blocking=True) for part in batch)
         size = math.ceil(len(x) / self.recipe.accumulate)
@@ -177,7 +183,7 @@ class Training:
                 with self.accelerator.autocast():
                     answer = self.model(x[rest])
                 losses = self.loss_of(answer.float(), y[rest])
-                loss = (losses if weight is None else losses * weight[rest]).sum() / rows
+                loss = (losses if weight is None else losses * weight[rest]).sum() * counts / rows
                 seconds["forward"] += (now := clock()) - at
                 self.accelerator.backward(loss * self.world)  # processes average their gradients
                 seconds["backward"] += clock() - now
@@ -222,8 +228,8 @@ class Training:
         self.losses.clear()
         every = math.ceil(self.total / HISTORY_STEPS)
         for step, loss in enumerate(losses, state.step - len(losses) + 1):
-            start = (step - 1) % self.batches * size
-            state.loss_sum += loss * (min(start + size, len(self.samples)) - start)
+            batch = (step - 1) % self.batches
+            state.loss_sum += loss * (size if batch < self.batches - 1 else len(self.samples) - batch * size)
             if step % every == 0 or step == self.total:
                 state.history["steps"].append({"step": step, "epoch": step / self.batches, "loss": loss})
         if not math.isfinite(sum(losses)):
@@ -272,13 +278,15 @@ class Training:
         return float(self.optimizer.param_groups[0]["lr"])
 
     def evaluate(self, samples: Samples) -> float:
-        """Mean loss. Each process does the whole of it, so that all decide alike."""
+        """Mean loss, of the first process for all: batch norms differ a little between them."""
         total = 0.0
         for numbers in torch.arange(len(samples)).split(4 * self.recipe.batch_size):
             x, y, weight = samples.batch(numbers)
             losses = self.loss_of(answer(self.network, x, self.device).float(), y.to(self.device))
             total += float((losses if weight is None else losses * weight.to(self.device)).double().sum())
-        return total / len(samples)
+        if self.world == 1:
+            return total / len(samples)
+        return float(broadcast(torch.tensor(total / len(samples), device=self.device)))
 
     def save(self) -> None:
         """Every process takes part: each has a generator of its own."""

@@ -67,6 +67,14 @@ def order(count: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(count, generator=generator)
 
 
+def batches(order: Tensor, size: int) -> list[Tensor]:
+    """In their order, `size` each; a last one of a single row, which has no deviation to norm by, joins the one before."""
+    made = list(order.split(size))
+    if len(made) > 1 and len(made[-1]) == 1:
+        made[-2:] = [torch.cat(made[-2:])]
+    return made
+
+
 def prefetched(samples: Samples, batches: list[Tensor], pinned: bool) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
     """Batches in their order, gathered by a thread while the ones before are learned from."""
     made: queue.Queue = queue.Queue(PREFETCHED)
