@@ -5,10 +5,18 @@ import { describe, expect, it } from 'vitest'
 import { own, writeArrow } from '../../src/base/arrow.ts'
 import type { Context } from '../../src/base/context.ts'
 import { random } from '../../src/base/random.ts'
-import { numbers, strings } from '../../src/base/table.ts'
+import { jsonDigest, numbers, strings } from '../../src/base/table.ts'
 import { readColumns } from '../../src/data/files.ts'
 import type { Features } from '../../src/features/build.ts'
-import { type DatasetConfig, freeze, partSizes, readDataset, writeParts } from '../../src/learn/dataset.ts'
+import {
+  type DatasetConfig,
+  datasetInputs,
+  freeze,
+  partSizes,
+  readDataset,
+  vectors,
+  writeParts,
+} from '../../src/learn/dataset.ts'
 import { preprocessSchema } from '../../src/learn/preprocess.ts'
 import { type SplitConfig, splitSchema } from '../../src/learn/split.ts'
 import { testContext } from '../data/home.ts'
@@ -213,6 +221,77 @@ describe('the Kolmogorov-Smirnov warning', () => {
 
   it('keeps quiet where they differ', async () => {
     expect((await frozen({ trend: row => noise[row] + row / 100 }, { bars })).dataset.warnings).toEqual([])
+  })
+})
+
+describe('with a context', () => {
+  const reaching = async (context: number, given: Given, features: Record<string, Value>) => {
+    const home = testContext()
+    const dataset = await freeze(await built(home, features, given), { ...binary(holdout), context }, home)
+    return { dataset, rows: await readDataset(dataset, context) }
+  }
+
+  it('samples are all rows less the warm-up, the rest of the context, and the horizon', async () => {
+    const { dataset, rows } = await reaching(12, {}, { slow: after(20, sine), trend: row => row })
+    expect(dataset.rows).toBe(BARS - (20 + 12 - 1) - HORIZON)
+    expect(dataset.sequence).toMatchObject({ length: 12, rows: BARS - 20 })
+    expect(rows.time[0]).toBe(20 + 11)
+  })
+
+  it('a sample is the rows up to its own, those without a label too, oldest first', async () => {
+    const label: Value = row => (row % 50 === 49 || row >= BARS - HORIZON ? Number.NaN : row % 2)
+    const { dataset, rows } = await reaching(4, { label }, { x: sine, trend: row => row })
+    const at = Uint32Array.from([0, 60, dataset.rows - 1])
+    const windows = vectors(dataset, rows, at, 4)
+    const times = [...at].map(row => rows.time[row])
+    expect([...windows]).toEqual(
+      times.flatMap(time => [3, 2, 1, 0].flatMap(back => [Math.fround(sine(time - back)), time - back])),
+    )
+    expect([...vectors(dataset, rows, at, 1)]).toEqual(times.flatMap(time => [Math.fround(sine(time)), time]))
+    expect([...vectors(dataset, rows, at, 2)]).toEqual(
+      [...at].flatMap((_, i) => [...windows.slice(8 * i + 4, 8 * i + 8)]),
+    )
+  })
+
+  it('reads rows of the own symbol alone', async () => {
+    const bars = 2 * BARS
+    const given: Given = {
+      bars,
+      time: row => row >> 1,
+      symbol: row => 'AB'[row % 2],
+      label: row => (row < bars - 2 * HORIZON ? (row >> 1) % 2 : Number.NaN),
+    }
+    const { dataset, rows } = await reaching(5, given, { own: row => (row % 2 ? -row - 1 : row + 1) })
+    expect(dataset.rows).toBe(2 * (BARS - 4 - HORIZON))
+    const windows = vectors(
+      dataset,
+      rows,
+      Uint32Array.from({ length: dataset.rows }, (_, row) => row),
+      5,
+    )
+    for (let row = 0; row < dataset.rows; row++) {
+      const signs = new Set([...windows.subarray(5 * row, 5 * row + 5)].map(Math.sign))
+      expect([...signs]).toEqual([rows.symbol![row] === 'A' ? 1 : -1])
+    }
+  })
+
+  it('may read a missing value that no sample of its own has, which is said', async () => {
+    const { dataset } = await reaching(3, {}, { x: row => (row === 1 ? Number.NaN : sine(row)) })
+    expect(dataset.nullable).toEqual(['x'])
+  })
+
+  it('that no symbol fills is refused', async () => {
+    await expect(reaching(BARS, {}, { x: sine })).rejects.toMatchObject({ code: 'TOO_SHORT', exit: 4 })
+  })
+
+  it('is part of what a dataset is found by, and 1 is as before', async () => {
+    const home = testContext()
+    const features = await built(home, { x: sine })
+    const digests = [undefined, 1, 2, 3].map(context =>
+      jsonDigest(datasetInputs(features, { ...binary(holdout), context })),
+    )
+    expect(digests[0]).toBe(digests[1])
+    expect(new Set(digests).size).toBe(3)
   })
 })
 
