@@ -263,7 +263,7 @@ function ask(
   let running = false
   const start = ({ signal, background }: Asking) =>
     new Promise<string>((resolve, reject) => {
-      const child = execFile(command, args, { env, signal, killSignal: 'SIGKILL' }, (error, output, errors) => {
+      const child = execFile(command, args, { env }, (error, output, errors) => {
         clearTimeout(late)
         if (error) reject(new Error(reasonOf(command, error, errors)))
         else resolve(output)
@@ -277,9 +277,12 @@ function ask(
       }, patience)
       running = true
       process.once('exit', kill)
+      // Given a signal, Node would keep its listener for ever where there is no such command.
+      signal?.addEventListener('abort', kill)
       const end = () => {
         running = false
         process.off('exit', kill)
+        signal?.removeEventListener('abort', kill)
       }
       child.once('exit', end).once('error', end)
       if (!background) return

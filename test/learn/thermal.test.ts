@@ -143,6 +143,17 @@ describe('a watch over a sensor file', () => {
   })
 })
 
+it('a command that is not there leaves nothing behind, however often it is asked', async () => {
+  const warned = vi.fn()
+  process.on('warning', warned)
+  const nowhere = { root: temporaryFolder(), platform: 'linux' as const, env: { PATH: temporaryFolder() } }
+  const { watch } = watched({ poll: 0.005 }, nowhere)
+  await sleep(300)
+  watch.stop()
+  process.off('warning', warned)
+  expect(warned).not.toHaveBeenCalled()
+})
+
 describe('sensors', () => {
   /** Two zones of which one is off, one that says nonsense, a processor's chip, a disk's. */
   function linux(): string {
