@@ -147,8 +147,8 @@ it('a command that is not there leaves nothing behind, however often it is asked
   const warned = vi.fn()
   process.on('warning', warned)
   const nowhere = { root: temporaryFolder(), platform: 'linux' as const, env: { PATH: temporaryFolder() } }
-  const { watch } = watched({ poll: 0.005 }, nowhere)
-  await sleep(300)
+  const { watch } = watched({ poll: 0.01 }, nowhere)
+  await sleep(500)
   watch.stop()
   process.off('warning', warned)
   expect(warned).not.toHaveBeenCalled()
