@@ -464,6 +464,7 @@ def test_the_rows_of_a_sequence_are_mapped(tmp_path):
     asked = protocol.decode(msgspec.json.encode(sequenced(tmp_path, "cnn")))
     raw = data.load_sequence(asked.dataset)
     assert raw.features.shape == (400, C) and not raw.features.flags.owndata
-    material = networks.gather(asked, fit.Engine(), networks.parameters(asked, deep.load("cnn")), np.arange(240))
+    params = networks.parameters(asked, deep.load("cnn"))
+    material = networks.gather(asked, fit.Engine(), params, raw, np.arange(240))
     assert material.windows.rows.shape == (400, C)
     assert not torch.isnan(material.windows.rows).any()
