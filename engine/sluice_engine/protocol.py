@@ -114,8 +114,9 @@ class Measured(Struct):
     id: Name
     model: Model
     channels: Positive
-    task: Literal["binary", "multiclass", "regression"]
+    task: Literal["binary", "multiclass", "regression", "forecast"]
     classes: Count = 0
+    horizon: Positive = 1  # of a forecast, which is of every channel
 
 
 class Parameters(Measured, tag="parameters", tag_field="method"):

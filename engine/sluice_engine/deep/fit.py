@@ -276,8 +276,7 @@ def built(family: ModuleType, params: dict[str, Any], material: Material, reques
     channels, ahead = material.windows.rows.shape[1], material.y
     if not isinstance(ahead, Ahead):
         return network_of(family, params, channels, request.dataset.task, len(request.dataset.classes))
-    of = columns_of(material.prepared, ahead.of).tolist()
-    return made_by(partial(forecaster_of(family), params, channels, params["context"], ahead.horizon, of))
+    return forecaster_of(family, params, channels, ahead.horizon, columns_of(material.prepared, ahead.of).tolist())
 
 
 def network_of(family: ModuleType, params: dict[str, Any], channels: int, task: str, classes: int) -> nn.Module:
@@ -285,13 +284,12 @@ def network_of(family: ModuleType, params: dict[str, Any], channels: int, task: 
     return made_by(partial(family.network, params, channels, params["context"], outputs))
 
 
-def forecaster_of(family: ModuleType) -> Callable[..., nn.Module]:
+def forecaster_of(family: ModuleType, params: dict[str, Any], channels: int, horizon: int, of: list[int]) -> nn.Module:
     """The family's own way to forecast, or its network with an output for each value."""
-
-    def plain(params: dict[str, Any], channels: int, length: int, horizon: int, of: list[int]) -> nn.Module:
-        return family.network(params, channels, length, horizon * len(of))
-
-    return getattr(family, "forecaster", plain)
+    length = params["context"]
+    if hasattr(family, "forecaster"):
+        return made_by(partial(family.forecaster, params, channels, length, horizon, of))
+    return made_by(partial(family.network, params, channels, length, horizon * len(of)))
 
 
 def made_by(make: Callable[[], nn.Module]) -> nn.Module:
