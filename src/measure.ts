@@ -154,7 +154,7 @@ async function modelFile(options: Options) {
 /** What an engine of its own says of a network that nothing is fitted with. */
 async function measured<Answer>(
   method: string,
-  { kind, preset, params, channels, task, classes }: Omit<ModelFile, 'budget'>,
+  { kind, preset, params, channels, task, classes, horizon }: Omit<ModelFile, 'budget'>,
   { env, signal }: Caller,
   more: object = {},
 ): Promise<Answer> {
@@ -165,7 +165,8 @@ async function measured<Answer>(
   const engine = openEngine({ python: enginePython(env), env, log: openLog({ quiet: true }), signal, size: 1 })
   try {
     const model = { kind, params: completeNetwork(kind, params, preset) }
-    return await engine.request<Answer>(method, { model, channels, task, ...(classes && { classes }), ...more })
+    const counted = { channels, task, ...(classes && { classes }), ...(horizon && { horizon }) }
+    return await engine.request<Answer>(method, { model, ...counted, ...more })
   } finally {
     await engine.close()
   }

@@ -18,8 +18,10 @@ const counted = {
   preset: z.enum(Object.keys(PRESETS) as (keyof typeof PRESETS)[]).optional(),
   /** What `sluice params` and `sluice batch-size` take it to be given: features of a row, and the task. */
   channels: z.int().min(1).default(20),
-  task: z.enum(['binary', 'multiclass', 'regression']).default('binary'),
+  task: z.enum(['binary', 'multiclass', 'regression', 'forecast']).default('binary'),
   classes: z.int().min(3).optional(),
+  /** Rows that a forecast of every channel tells. */
+  horizon: z.int().min(1).optional(),
 }
 
 const kinds = Object.entries(NETWORKS).map(([kind, shape]) =>
@@ -32,9 +34,11 @@ const fileSchema = z
     for (const { key, message } of networkProblems(kind, completeNetwork(kind, params)))
       issues.addIssue({ code: 'custom', path: ['params', key], message })
   })
-  .superRefine(({ task, classes }, issues) => {
+  .superRefine(({ task, classes, horizon }, issues) => {
     if ((task === 'multiclass') !== (classes !== undefined))
       issues.addIssue({ code: 'custom', path: ['classes'], message: 'how many classes, for task: multiclass alone' })
+    if ((task === 'forecast') !== (horizon !== undefined))
+      issues.addIssue({ code: 'custom', path: ['horizon'], message: 'how many rows, for task: forecast alone' })
   })
 
 export type ModelFile = z.infer<typeof fileSchema>

@@ -213,7 +213,7 @@ describe('docs/commands.md', async () => {
 
 const pages = [
   ...readdirSync(root).filter(name => name.endsWith('.md')),
-  ...['docs', 'examples', 'examples/sp500', 'examples/planted', 'examples/penguins'].flatMap(folder =>
+  ...['docs', 'examples', 'examples/sp500', 'examples/planted', 'examples/penguins', 'examples/etth1'].flatMap(folder =>
     readdirSync(join(root, folder))
       .filter(name => name.endsWith('.md'))
       .map(name => `${folder}/${name}`),

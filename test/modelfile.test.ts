@@ -47,6 +47,8 @@ describe('a file', () => {
     ['kind: patchtst\nparams: { num_attention_heads: 5 }\n', /d_model 64 is not divisible by 5 heads/],
     ['kind: mlp\ntask: multiclass\n', /classes: how many classes/],
     ['kind: mlp\nclasses: 4\n', /classes: how many classes/],
+    ['kind: mlp\ntask: forecast\n', /horizon: how many rows, for task: forecast alone/],
+    ['kind: mlp\nhorizon: 3\n', /horizon: how many rows, for task: forecast alone/],
   ])('refuses %j', (text, message) => expect(refusal(text)).toMatch(message))
 
   it('that is not there is exit 2', () => {
@@ -79,6 +81,11 @@ describe('the files that come along', () => {
     const { kind, params, budget } = readModelFile(join(CONFIGS, 'model', name))
     expect(name).toBe(`patchtst_${budget!.toLowerCase()}.yaml`)
     expect(completeNetwork(kind, params)).toMatchObject({ context: 120, patch_length: 16 })
+  })
+
+  it('of the example that forecasts is counted as that', () => {
+    const path = join(CONFIGS, '../examples/etth1/patchtst.yaml')
+    expect(readModelFile(path)).toMatchObject({ kind: 'patchtst', channels: 7, task: 'forecast', horizon: 96 })
   })
 
   it('make a config that trains one of them', () => {

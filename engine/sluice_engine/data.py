@@ -63,6 +63,16 @@ class Sequence:
 
     features: np.ndarray  # (M, F) float32, mapped; the rows of one symbol follow each other
     ends: np.ndarray  # (N,) int64: the row that each sample of the dataset ends with
+    starts: np.ndarray  # (S,) int64: the row that each symbol begins with
+
+    def before(self) -> np.ndarray:
+        """(N,) rows of its symbol before each sample's end."""
+        return self.ends - self.starts[np.searchsorted(self.starts, self.ends, "right") - 1]
+
+    def after(self) -> np.ndarray:
+        """(N,) rows of its symbol after each sample's end."""
+        bounds = np.append(self.starts, len(self.features))
+        return bounds[np.searchsorted(bounds, self.ends, "right")] - 1 - self.ends
 
 
 def load_sequence(dataset: Dataset) -> Sequence:
@@ -81,8 +91,11 @@ def load_sequence(dataset: Dataset) -> Sequence:
         raise Failure("DATASET_CORRUPT", f"{path}: {error}") from None
     if len(ends) and ends.max() >= len(features):
         raise Failure("DATASET_CORRUPT", f"a sample ends with row {ends.max()} of the {len(features)} in {path}")
+    starts = np.array(dataset.sequence.starts, np.int64)
+    if starts[-1] > 0 and starts[-1] >= len(features):
+        raise Failure("BAD_REQUEST", f"a symbol begins with row {starts[-1]} of the {len(features)} in {path}")
     check_features(features, dataset)
-    return Sequence(features, ends)
+    return Sequence(features, ends, starts)
 
 
 def check_features(features: np.ndarray, dataset: Dataset) -> None:

@@ -20,7 +20,7 @@ from .structure import Ensemble, Linear, Sets, Tree
 OPSETS = {"": 17, "ai.onnx.ml": 3}
 IR_VERSION = 8
 MODES = {"<": "BRANCH_LT", "<=": "BRANCH_LEQ", ">": "BRANCH_GT"}
-OUTPUT = {"binary": "probability", "multiclass": "probability", "regression": "prediction"}
+OUTPUT = {"binary": "probability", "multiclass": "probability", "regression": "prediction", "forecast": "prediction"}
 
 
 def graph(prepared: Preparation, model: Ensemble | Linear, features: int, task: str) -> bytes:

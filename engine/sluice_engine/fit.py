@@ -33,6 +33,8 @@ class Engine:
 
             return networks.run(request, self, emit, stopping)
         kind = models.load(request.model.kind)
+        if request.dataset.task == "forecast":
+            raise Failure("TASK_UNSUPPORTED", f"{request.model.kind} predicts one value; only networks forecast rows")
         table = self.table(request)
         job, prepared = gather(request, kind, table, self, emit, stopping)
         fitted = fit(kind, job)
@@ -142,15 +144,15 @@ def patience(rounds: Any, request: Fit, kind: Any, emit: Emit) -> int | None:
 def class_weight(value: Any, task: str) -> bool:
     if value not in (None, "balanced"):
         raise Failure("BAD_PARAM", f'class_weight is {value!r}, not null or "balanced"')
-    if value and task == "regression":
-        raise Failure("BAD_PARAM", "class_weight needs classes; the task is regression")
+    if value and task in ("regression", "forecast"):
+        raise Failure("BAD_PARAM", f"class_weight needs classes; the task is {task}")
     return value is not None
 
 
 def check_classes(y: np.ndarray, classes: list[float], task: str) -> None:
     if len(y) == 0:
         raise Failure("NO_ROWS", "there are no training rows")
-    if task == "regression":
+    if task in ("regression", "forecast"):
         return
     counts = np.bincount(y, minlength=len(classes))
     if np.count_nonzero(counts) == 1:
@@ -206,6 +208,11 @@ def difference(native: np.ndarray, onnx: np.ndarray) -> float | None:
     if not native.size:
         return None
     return float(np.max(np.abs(native - onnx) / np.maximum(1, np.abs(native))))
+
+
+def number(value: float) -> float | None:
+    """As JSON has it: a figure that is none is null."""
+    return float(value) if np.isfinite(value) else None
 
 
 def shares(features: list[str], importances: np.ndarray, prepared: Preparation) -> dict[str, float] | None:

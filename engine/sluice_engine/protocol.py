@@ -27,14 +27,23 @@ class Sequence(Struct):
 
     path: Name  # an Arrow file with one column of fixed-size lists of float32
     at: Name  # the column of the dataset that says with which of those rows a sample ends
+    starts: list[Count] = msgspec.field(default_factory=lambda: [0])  # the row that each symbol begins with: no window and no forecast reaches across
+
+
+class Forecast(Struct):
+    """What is learned are the next rows of the sequence themselves."""
+
+    horizon: Positive  # rows after a sample's own
+    of: list[Name]  # features that hold numbers
 
 
 class Dataset(Struct):
     digest: Name
     path: Name
     features: list[Name]
-    label: Name
-    task: Literal["binary", "multiclass", "regression"]
+    task: Literal["binary", "multiclass", "regression", "forecast"]
+    label: Name | None = None  # of every task but a forecast, whose labels are rows of the sequence
+    forecast: Forecast | None = None
     classes: list[float] = []  # label values in the order of the predicted columns
     categories: dict[Name, Words] = {}  # feature -> K: it holds codes 0..K-1, K for a word never seen, NaN for missing
     sequence: Sequence | None = None
@@ -105,8 +114,9 @@ class Measured(Struct):
     id: Name
     model: Model
     channels: Positive
-    task: Literal["binary", "multiclass", "regression"]
+    task: Literal["binary", "multiclass", "regression", "forecast"]
     classes: Count = 0
+    horizon: Positive = 1  # of a forecast, which is of every channel
 
 
 class Parameters(Measured, tag="parameters", tag_field="method"):
@@ -148,15 +158,32 @@ def decode(line: bytes) -> Request:
 def check(request: Fit) -> None:
     """What the types do not say."""
     task, classes = request.dataset.task, request.dataset.classes
-    wanted = {"binary": len(classes) == 2, "multiclass": len(classes) > 2, "regression": not classes}
-    if not wanted[task] or len(set(classes)) < len(classes):
+    wanted = {"binary": len(classes) == 2, "multiclass": len(classes) > 2}
+    if not wanted.get(task, not classes) or len(set(classes)) < len(classes):
         raise Failure("BAD_REQUEST", f"task {task} does not go with classes {classes}")
     names = request.dataset.features
     if not names or len(set(names)) < len(names):
         raise Failure("BAD_REQUEST", "features must be named, each once")
     if strangers := sorted((request.dataset.categories.keys() | request.model.prepare.columns.keys()) - set(names)):
         raise Failure("BAD_REQUEST", f"categories or prepare.columns name what is no feature: {', '.join(strangers)}")
+    check_labels(request.dataset)
     treatments(request)
+
+
+def check_labels(dataset: Dataset) -> None:
+    """A label, or rows to forecast."""
+    ahead, sequence = dataset.forecast, dataset.sequence
+    if sequence and (sequence.starts[:1] != [0] or sequence.starts != sorted(set(sequence.starts))):
+        raise Failure("BAD_REQUEST", "starts must rise from 0")
+    if dataset.task != "forecast":
+        if dataset.label is None or ahead:
+            raise Failure("BAD_REQUEST", f"task {dataset.task} needs a label, and no forecast")
+        return
+    if ahead is None or sequence is None or dataset.label is not None:
+        raise Failure("BAD_REQUEST", "task forecast needs a forecast and a sequence, and no label")
+    numbers = set(dataset.features) - dataset.categories.keys()
+    if not ahead.of or len(set(ahead.of)) < len(ahead.of) or not numbers.issuperset(ahead.of):
+        raise Failure("BAD_REQUEST", "forecast.of must name features that hold numbers, each once")
 
 
 def treatments(request: Fit) -> list[Numbers | Categories]:

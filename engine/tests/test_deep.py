@@ -96,6 +96,17 @@ def test_parameters_of_a_known_network():
     assert counted["parameters"] == (8 * 3 + 3) + (3 + 1)
 
 
+def test_parameters_of_a_network_that_forecasts():
+    def count(kind, params):
+        asked = {"id": "1", "method": "parameters", "channels": 4, "task": "forecast", "horizon": 5}
+        asked["model"] = {"kind": kind, "params": params}
+        return measure.run(protocol.decode(msgspec.json.encode(asked)), threading.Event())["parameters"]
+
+    assert count("mlp", {"hidden": [3], "context": 2}) == (8 * 3 + 3) + (3 * 20 + 20)
+    # the head of each channel reads 14 patches of 64 values, or their mean
+    assert count("patchtst", {"pooling_type": None}) == count("patchtst", {}) + 13 * 64 * 5
+
+
 def test_the_largest_batch_is_a_power_of_two_within_the_limit():
     model = {"kind": "mlp", "params": {"hidden": [512], "context": 64}}
     limit = measure.resident() / measure.MB + 60
@@ -524,6 +535,7 @@ def test_the_rows_of_a_sequence_are_mapped(tmp_path):
     asked = protocol.decode(msgspec.json.encode(sequenced(tmp_path, "cnn")))
     raw = data.load_sequence(asked.dataset)
     assert raw.features.shape == (400, C) and not raw.features.flags.owndata
-    material = networks.gather(asked, fit.Engine(), networks.parameters(asked, deep.load("cnn")), np.arange(240))
+    params = networks.parameters(asked, deep.load("cnn"))
+    material = networks.gather(asked, fit.Engine(), params, raw, np.arange(240))
     assert material.windows.rows.shape == (400, C)
     assert not torch.isnan(material.windows.rows).any()

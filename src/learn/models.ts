@@ -187,6 +187,8 @@ export function modelProblems(
       found.push(wrong('class_weight', 'regression has no classes to weigh'))
     if (task !== 'regression' && [params.loss].flat().some(Boolean))
       found.push(wrong('loss', `${task} has a loss of its own; ${[params.loss].flat().join(', ')} is for regression`))
+    if ([params.pooling_type].flat().includes(null))
+      found.push(wrong('pooling_type', 'only the head of a forecast reads every patch; mean or max'))
     if (!timed && longestContext(candidates) > 1)
       found.push(
         wrong('context', 'rows without a time stand for themselves: only an mlp with a context of 1 reads them'),

@@ -70,7 +70,8 @@ export const NETWORKS = {
     share_embedding: z.boolean().default(true),
     positional_encoding_type: z.enum(['sincos', 'random']).default('sincos'),
     position_scale: positive.nullable().default(null),
-    pooling_type: z.enum(['mean', 'max']).default('mean'),
+    /** null: the head reads every patch, of forecasts alone. */
+    pooling_type: z.enum(['mean', 'max']).nullable().default('mean'),
     use_cls_token: z.boolean().default(false),
     scaling: z.enum(['std', 'mean', 'none']).default('std'),
     ...training(120, null),

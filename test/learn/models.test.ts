@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { expandModels, modelsSchema } from '../../src/learn/models.ts'
+import { expandModels, modelProblems, modelsSchema } from '../../src/learn/models.ts'
 
 describe('models', () => {
   it('is a grid of 16 by default, four of each kind, with every parameter written out', () => {
@@ -44,5 +44,14 @@ describe('models', () => {
     [{ kind: 'preset', name: 'grid_99' }],
   ])('refuses %j', model => {
     expect(modelsSchema.safeParse([model]).success).toBe(false)
+  })
+
+  it('has no head of a forecast, which alone reads every patch', () => {
+    const problems = (pooling_type: null | string) =>
+      modelProblems(modelsSchema.parse([{ kind: 'patchtst', params: { pooling_type } }]), 'binary', true)
+    expect(problems('max')).toEqual([])
+    expect(problems(null)).toEqual([
+      { path: [0, 'params', 'pooling_type'], message: 'only the head of a forecast reads every patch; mean or max' },
+    ])
   })
 })

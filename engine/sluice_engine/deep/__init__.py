@@ -4,6 +4,8 @@ A family is one module here and one row below. Each has
   DEFAULTS                                     its own parameters; what every family takes is TRAINING
   BINARY                                       columns for two classes: 1 logit, or 2
   network(params, channels, length, outputs)   -> torch.nn.Module, forward (B, L, C) float32 -> (B, outputs)
+and, where it forecasts otherwise than by `horizon` x channels outputs,
+  forecaster(params, channels, length, horizon, of)   of: the K columns asked for -> forward (B, L, C) -> (B, horizon * K), step by step
 """
 
 from importlib import import_module

@@ -6,7 +6,9 @@ import math
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -19,13 +21,15 @@ from torch import Tensor, nn
 
 from .. import artefacts, data, deep, export, fit, prepare
 from ..prepare import Defaults, Preparation
-from ..protocol import Categories, Export, Failure, Fit, Measured, treatments
+from ..protocol import Categories, Export, Failure, Fit, Forecast, Measured, treatments
 from . import graph, trainer, windows
+from .ahead import Ahead, ahead_of, check_known, check_reach, columns_of, errors
 from .losses import loss_of
 from .trainer import Recipe, Trained, Watch
 from .windows import Samples, Windows
 
 NUMBERS = Defaults(impute="median", scale="standard")
+NUMBER_TASKS = ("regression", "forecast")
 ROWS_AT_ONCE = 1 << 16
 PREDICTED = 256  # rows of every pass: kernels round by the size of a batch, and a row's answer must not depend on it
 
@@ -38,57 +42,70 @@ class Material:
     prepared: Preparation
     windows: Windows  # of every sample of the dataset, prepared
     learned: np.ndarray | None  # (T, C) training rows where they are not prepared as others are: target encodings
-    y: np.ndarray  # (N,) class numbers, or numbers; -1 or NaN where the label is unknown
+    y: np.ndarray | Ahead  # (N,) class numbers, or numbers; -1 or NaN where the label is unknown. Rows to forecast
     weight: np.ndarray | None  # (K,) by class
-    scale: tuple[float, float]  # shift and scale of labels that are numbers
+    scale: tuple[np.ndarray, np.ndarray]  # shift and scale of each output that is a number
 
 
 def run(request: Fit, engine: fit.Engine, emit: fit.Emit, stopping: threading.Event) -> dict[str, Any]:
     """Trains, predicts and writes; answers the fields of `done`."""
-    started = Start(request, engine)
+    start = prepared_start(request, engine)
     began = time.perf_counter()
     if request.weights:
         trained = read_trained(request.weights, identity(request))
-    elif started.recipe.processes > 1:
+    elif start.recipe.processes > 1:
         from . import processes
 
-        trained = processes.train(request, started.recipe.processes, emit, stopping)
+        trained = processes.train(request, start.recipe.processes, emit, stopping)
     else:
-        trained = started.train(emit, stopping)
+        trained = train(request, start, emit, stopping)
     seconds = time.perf_counter() - began
-    started.network.load_state_dict(trained.weights)
-    return finish(request, started.network, trained, started.material, started.recipe, seconds)
+    start.network.load_state_dict(trained.weights)
+    return finish(request, start.network, trained, start.material, start.recipe, seconds)
 
 
 def trained_here(request: Fit, engine: fit.Engine, emit: fit.Emit, stopping: threading.Event) -> Trained:
     """The training alone, in this process."""
-    return Start(request, engine).train(emit, stopping)
+    return train(request, prepared_start(request, engine), emit, stopping)
 
 
+@dataclass
 class Start:
-    """A request with all that its training needs: rows, network, recipe."""
+    """What a training begins with."""
 
-    def __init__(self, request: Fit, engine: fit.Engine):
-        family = deep.load(request.model.kind)
-        self.request, self.params = request, parameters(request, family)
-        self.recipe = recipe_of(self.params, request)
-        torch.set_num_threads(self.recipe.threads or os.cpu_count() or 1)
-        count = len(engine.table(request).label)
-        parts = (request.rows.train, stop_rows(request, self.recipe))
-        self.parts = tuple(indices(data.row_numbers(rows, count)) for rows in parts)
-        self.material = gather(request, engine, self.params, self.parts[0])
-        self.network = built(family, self.params, self.material, request)
+    params: dict[str, Any]
+    recipe: Recipe
+    material: Material
+    network: nn.Module  # with its first weights
+    train: np.ndarray  # (T,) samples
+    stop: np.ndarray  # (S,)
 
-    def train(self, emit: fit.Emit, stopping: threading.Event) -> Trained:
-        task, params = self.request.dataset.task, self.params
-        outputs = outputs_of(self.network, self.material.windows)
-        loss = loss_of(task, outputs, params["loss"], params["quantile"])
-        samples, stop = (samples_of(self.material, rows, task) for rows in self.parts)
-        if self.material.learned is not None:
-            own = torch.from_numpy(self.material.learned)
-            samples.windows = Windows(own, torch.arange(len(samples)), 1)
-        watch = Watch(emit, stopping, self.request.checkpoints, identity(self.request))
-        return trainer.train(self.network, loss, samples, stop if len(stop) else None, self.recipe, watch)
+
+def prepared_start(request: Fit, engine: fit.Engine) -> Start:
+    family = deep.load(request.model.kind)
+    params = parameters(request, family)
+    recipe = recipe_of(params, request)
+    torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
+    raw = source(request, engine, params["context"])
+    parts = (request.rows.train, stop_rows(request, recipe))
+    train, stop = (indices(data.row_numbers(rows, len(raw.ends))) for rows in parts)
+    learned = np.concatenate([train, stop])
+    if request.dataset.forecast:
+        check_reach(raw, request.dataset.forecast.horizon, learned)
+    material = gather(request, engine, params, raw, train)
+    if isinstance(material.y, Ahead):
+        check_known(material.y, learned)
+    return Start(params, recipe, material, built(family, params, material, request), train, stop)
+
+
+def train(request: Fit, start: Start, emit: fit.Emit, stopping: threading.Event) -> Trained:
+    task, params, material = request.dataset.task, start.params, start.material
+    loss = loss_of(task, outputs_of(start.network, material.windows), params["loss"], params["quantile"])
+    samples, stop = (samples_of(material, rows, task) for rows in (start.train, start.stop))
+    if material.learned is not None:
+        samples.windows = Windows(torch.from_numpy(material.learned), torch.arange(len(samples)), 1)
+    watch = Watch(emit, stopping, request.checkpoints, identity(request))
+    return trainer.train(start.network, loss, samples, stop if len(stop) else None, start.recipe, watch)
 
 
 def read_trained(path: str, wanted: str) -> Trained:
@@ -114,15 +131,20 @@ def finish(
 ) -> dict[str, Any]:
     """Predictions and files of a network whose weights are the best ones."""
     answer, task = answer_of(request, material, network), request.dataset.task
-    rows = indices(data.row_numbers(request.rows.predict, len(material.y)))
+    rows = indices(data.row_numbers(request.rows.predict, len(material.raw.ends)))
     network.to("cpu")
     predicted = predictions(network, material.windows, rows, answer)
-    columns = fit.named(predicted)
+    columns = named(predicted, request.dataset.forecast)
     metrics = described(trained, seconds, network, task)
     files = {
         "history.json": json.dumps(trained.history).encode(),
         "model.safetensors": written(trained, identity(request)),
     }
+    if isinstance(material.y, Ahead):
+        by_step = errors(material.y, rows, predicted)
+        metrics |= {name: fit.number(values.mean()) for name, values in by_step.items()}
+        listed = {name: [fit.number(value) for value in values] for name, values in by_step.items()}
+        files["errors.json"] = json.dumps(listed).encode()
     if isinstance(request, Export):
         at = time.perf_counter()
         shape = [material.raw.features.shape[1]]
@@ -132,7 +154,7 @@ def finish(
         files["model.onnx"] = graph.graph(material.prepared, network, answer, shape, channels, task)
         metrics["export_seconds"] = time.perf_counter() - at
         again = onnx_predictions(files["model.onnx"], material, rows, predicted.shape[1], recipe.threads or 1)
-        columns |= {f"onnx_{name}": values for name, values in fit.named(again).items()}
+        columns |= {f"onnx_{name}": values for name, values in named(again, request.dataset.forecast).items()}
         metrics["parity"] = fit.difference(predicted, again)
     files["predictions.arrow"] = artefacts.arrow_file(columns)
     return {
@@ -157,8 +179,16 @@ def described(trained: Trained, seconds: float, network: nn.Module, task: str) -
         "other_seconds": other,
     }
     if trained.stop_loss is not None:
-        metrics["stop_loss" if task == "regression" else "stop_log_loss"] = trained.stop_loss
+        metrics["stop_loss" if task in NUMBER_TASKS else "stop_log_loss"] = trained.stop_loss
     return metrics
+
+
+def named(predicted: np.ndarray, forecast: Forecast | None) -> dict[str, np.ndarray]:
+    """Columns of predictions.arrow; of a forecast h1_A, h1_B, h2_A ...: step and feature."""
+    if forecast is None:
+        return fit.named(predicted)
+    names = [f"h{step + 1}_{name}" for step in range(forecast.horizon) for name in forecast.of]
+    return dict(zip(names, predicted.T, strict=True))
 
 
 def parameters_of(network: nn.Module) -> int:
@@ -191,56 +221,70 @@ def stop_rows(request: Fit, recipe: Recipe) -> Any:
     return request.rows.stop if recipe.patience is not None else []
 
 
-def gather(request: Fit, engine: fit.Engine, params: dict[str, Any], train: np.ndarray) -> Material:
+def gather(
+    request: Fit, engine: fit.Engine, params: dict[str, Any], raw: data.Sequence, train: np.ndarray
+) -> Material:
     """Rows, labels and preparation, as training rows alone teach it."""
     dataset, context = request.dataset, params["context"]
-    table = engine.table(request)
     fit.check_encodings(request, native=False)
-    raw = source(request, engine, context)
-    if len(raw.ends) and raw.ends.min() < context - 1:
-        raise Failure("BAD_REQUEST", f"a sample ends with row {raw.ends.min()}, before which there are no {context - 1}")
-    labelled = data.targets(table.label[train], dataset)
-    fit.check_classes(labelled, dataset.classes, dataset.task)
+    short = np.flatnonzero(raw.before() < context - 1)
+    if len(short):
+        reason = f"a sample ends with row {raw.ends[short[0]]}, before which its symbol has no {context - 1}"
+        raise Failure("BAD_REQUEST", reason)
     balanced = fit.class_weight(params["class_weight"], dataset.task)
-    y = np.full(len(table.label), np.nan) if dataset.task == "regression" else np.full(len(table.label), -1)
-    known = np.isfinite(table.label)
-    y[known] = data.targets(table.label[known], dataset)
+    y = np.zeros(len(raw.ends)) if dataset.forecast else labels(request, engine.table(request).label, train)
+    fit.check_classes(y[train], dataset.classes, dataset.task)
     what = (*data.key(dataset), tuple(dataset.classes), dataset.task, data.rows_key(request.rows.train), context)
+    what = (*what, msgspec.json.encode(dataset.forecast))
     how = (*treatments(request), request.model.prepare.numbers.scale, NUMBERS, request.model.seed)
     prepared, rows, learned = engine.prepared.get((what, how), lambda: learn(request, raw, train, y[train], context))
-    return Material(
-        raw=raw,
-        prepared=prepared,
-        windows=Windows(torch.from_numpy(rows), torch.from_numpy(raw.ends), context),
-        learned=learned,
-        y=y,
-        weight=data.class_weights(labelled, len(dataset.classes)) if balanced else None,
-        scale=scale_of(labelled) if dataset.task == "regression" else (0.0, 1.0),
-    )
+    made = Windows(torch.from_numpy(rows), torch.from_numpy(raw.ends), context)
+    weight = data.class_weights(y[train], len(dataset.classes)) if balanced else None
+    if dataset.forecast:
+        ahead = ahead_of(raw, dataset.forecast, dataset.features, prepared)
+        scale = (np.tile(ahead.shift, ahead.horizon), np.tile(ahead.scale, ahead.horizon))
+        return Material(raw, prepared, made, learned, ahead, weight, scale)
+    scale = scale_of(y[train]) if dataset.task == "regression" else (np.zeros(1), np.ones(1))
+    return Material(raw, prepared, made, learned, y, weight, scale)
+
+
+def labels(request: Fit, label: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """(N,) class numbers, or numbers; -1 or NaN where the label is unknown, which in no training row it may be."""
+    dataset = request.dataset
+    data.targets(label[train], dataset)
+    y = np.full(len(label), np.nan) if dataset.task == "regression" else np.full(len(label), -1)
+    known = np.isfinite(label)
+    y[known] = data.targets(label[known], dataset)
+    return y
 
 
 def source(request: Fit, engine: fit.Engine, context: int) -> data.Sequence:
     """Rows that windows are cut from: those of the sequence, or of a dataset whose rows stand for themselves."""
-    if context == 1:
+    if is_alone(request, context):
         features = engine.table(request).features
-        return data.Sequence(features, np.arange(len(features)))
+        return data.Sequence(features, np.arange(len(features)), np.zeros(1, np.int64))
     if request.dataset.sequence is None:
         raise Failure("BAD_REQUEST", f"a context of {context} rows needs a sequence; these rows stand for themselves")
     return data.load_sequence(request.dataset)
 
 
+def is_alone(request: Fit, context: int) -> bool:
+    """Whether a sample is told by its own row and no other."""
+    return context == 1 and request.dataset.forecast is None
+
+
 def learn(
     request: Fit, raw: data.Sequence, train: np.ndarray, y: np.ndarray, context: int
 ) -> tuple[Preparation, np.ndarray, np.ndarray | None]:
-    """What the rows of the training windows teach; every row prepared, (M, C) in a mapped file; training rows if they differ."""
+    """What the rows of the training windows and of their horizons teach; every row prepared, (M, C) in a mapped file; training rows if they differ."""
     own = None
-    if context == 1:
+    if is_alone(request, context):
         prepared, own = fit.learn(request, NUMBERS, raw.features[train], y)
     else:
         check_no_target_encoding(request)
-        read = windows.covered(len(raw.features), raw.ends[train], context)
-        labels = np.zeros(int(read.sum()), y.dtype)
-        prepared, _ = fit.learn(request, NUMBERS, raw.features[read], labels)
+        horizon = request.dataset.forecast.horizon if request.dataset.forecast else 0
+        read = windows.covered(len(raw.features), raw.ends[train] + horizon, context + horizon)
+        prepared, _ = fit.learn(request, NUMBERS, raw.features[read], np.zeros(int(read.sum()), y.dtype))
     rows = windows.map_rows(request.out, (len(raw.features), len(prepared.sources())))
     for start in range(0, len(rows), ROWS_AT_ONCE):
         block = slice(start, start + ROWS_AT_ONCE)
@@ -258,34 +302,51 @@ def check_no_target_encoding(request: Fit) -> None:
         raise Failure("ENCODING_UNSUPPORTED", reason)
 
 
-def scale_of(y: np.ndarray) -> tuple[float, float]:
-    """Mean and deviation of training labels; a constant one has the deviation 1."""
-    return float(y.mean()), float(y.std()) or 1.0
+def scale_of(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of training labels, (1,) each; a constant one has the deviation 1."""
+    return np.array([y.mean()]), np.array([y.std() or 1.0])
 
 
 def built(family: ModuleType, params: dict[str, Any], material: Material, request: Fit) -> nn.Module:
     """The network with its first weights, by the seed."""
     torch.manual_seed(request.model.seed)
-    channels = material.windows.rows.shape[1]
-    return network_of(family, params, channels, request.dataset.task, len(request.dataset.classes))
+    channels, ahead = material.windows.rows.shape[1], material.y
+    if not isinstance(ahead, Ahead):
+        return network_of(family, params, channels, request.dataset.task, len(request.dataset.classes))
+    return forecaster_of(family, params, channels, ahead.horizon, columns_of(material.prepared, ahead.of).tolist())
 
 
 def network_of(family: ModuleType, params: dict[str, Any], channels: int, task: str, classes: int) -> nn.Module:
-    """What a library raises on its parameters is the request's failure, in the library's words."""
     outputs = {"binary": family.BINARY, "multiclass": classes, "regression": 1}[task]
+    return made_by(partial(family.network, params, channels, params["context"], outputs))
+
+
+def forecaster_of(family: ModuleType, params: dict[str, Any], channels: int, horizon: int, of: list[int]) -> nn.Module:
+    """The family's own way to forecast, or its network with an output for each value."""
+    length = params["context"]
+    if hasattr(family, "forecaster"):
+        return made_by(partial(family.forecaster, params, channels, length, horizon, of))
+    return made_by(partial(family.network, params, channels, length, horizon * len(of)))
+
+
+def made_by(make: Callable[[], nn.Module]) -> nn.Module:
+    """What a library raises on its parameters is the request's failure, in the library's words."""
     try:
-        return family.network(params, channels, params["context"], outputs)
+        return make()
     except (TypeError, ValueError, RuntimeError, KeyError) as error:
         raise Failure("FIT_FAILED", f"{type(error).__name__}: {fit.first_line(error)}") from error
 
 
 def samples_of(material: Material, rows: np.ndarray, task: str) -> Samples:
-    y, (shift, scale) = material.y[rows], material.scale
-    labels = (y - shift) / scale if task == "regression" else y
-    made = torch.from_numpy(labels.astype(np.float32 if task == "regression" else np.int64))
     ends = material.windows.ends[torch.from_numpy(rows)]
+    read = Windows(material.windows.rows, ends, material.windows.length)
+    if isinstance(material.y, Ahead):
+        return Samples(read, material.y.at(rows), None)
+    y, (shift, scale) = material.y[rows], material.scale
+    scaled = (y - shift) / scale if task == "regression" else y
+    made = torch.from_numpy(scaled.astype(np.float32 if task == "regression" else np.int64))
     weight = None if material.weight is None else torch.from_numpy(material.weight[y].astype(np.float32))
-    return Samples(Windows(material.windows.rows, ends, material.windows.length), made, weight)
+    return Samples(read, made, weight)
 
 
 def outputs_of(network: nn.Module, read: Windows) -> int:
@@ -293,14 +354,14 @@ def outputs_of(network: nn.Module, read: Windows) -> int:
 
 
 def answer_of(request: Fit, material: Material, network: nn.Module) -> graph.Answer:
-    if request.dataset.task == "regression":
+    if request.dataset.task in NUMBER_TASKS:
         return graph.Answer("identity", *material.scale)
     return graph.Answer("sigmoid" if outputs_of(network.to("cpu"), material.windows) == 1 else "softmax")
 
 
 def predictions(network: nn.Module, read: Windows, rows: np.ndarray, answer: graph.Answer) -> np.ndarray:
     """(N, K) float32 probabilities, or (N, 1) values. NOT_FINITE."""
-    made = [np.empty((0, {"sigmoid": 2, "identity": 1}.get(answer.link, outputs_of(network, read))))]
+    made = [np.empty((0, 2 if answer.link == "sigmoid" else outputs_of(network, read)))]
     numbers = torch.from_numpy(rows)
     for start in range(0, len(rows), PREDICTED):
         block = numbers[start : start + PREDICTED]
@@ -319,7 +380,7 @@ def linked(scores: Tensor, answer: graph.Answer) -> Tensor:
     if answer.link == "softmax":
         return scores.softmax(1)
     if answer.link == "identity":
-        return scores * answer.scale + answer.shift
+        return scores * torch.from_numpy(answer.scale) + torch.from_numpy(answer.shift)
     one = scores.sigmoid()
     return torch.cat([1 - one, one], 1)
 
@@ -349,5 +410,6 @@ def indices(rows: np.ndarray | slice) -> np.ndarray:
 def identity(request: Fit) -> str:
     """Of all that decides on a training."""
     rows = [data.rows_key(part) for part in (request.rows.train, request.rows.stop)]
-    decides = (request.dataset.digest, request.dataset.features, request.dataset.label, request.model, rows)
+    dataset = request.dataset
+    decides = (dataset.digest, dataset.features, dataset.label, dataset.forecast, request.model, rows)
     return hashlib.sha256(msgspec.json.encode((*decides, request.iterations))).hexdigest()

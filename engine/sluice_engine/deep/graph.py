@@ -21,15 +21,15 @@ logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it tells of packages 
 
 @dataclass
 class Answer:
-    """What becomes of a network's answer: the link, and for numbers the scale of the labels."""
+    """What becomes of a network's answer: the link, and for numbers shift and scale of the labels, of each output."""
 
     link: str  # sigmoid | softmax | identity
-    shift: float = 0.0
-    scale: float = 1.0
+    shift: np.ndarray | None = None
+    scale: np.ndarray | None = None
 
 
 def graph(prepared: Preparation, network: nn.Module, answer: Answer, shape: list[int], channels: int, task: str) -> bytes:
-    """`features` float32 [N, F] or [N, L, F] -> `probability` [N, K] or `prediction` [N, 1]. `channels`: F prepared."""
+    """`features` float32 [N, F] or [N, L, F] -> `probability` [N, K] or `prediction` [N, outputs]. `channels`: F prepared."""
     length, features = (1, shape[0]) if len(shape) == 1 else shape
     made = network_proto(network, length, channels)
     nodes = Nodes()
@@ -40,9 +40,9 @@ def graph(prepared: Preparation, network: nn.Module, answer: Answer, shape: list
     name = reshaped(nodes, name, [-1, length, channels], "windows")
     name = appended(nodes, made.graph, name)
     name = nodes.add("Cast", [name], "logits", to=TensorProto.DOUBLE)
-    if task == "regression":
-        name = nodes.add("Mul", [name, nodes.constant("label_scale", np.array([answer.scale]))], "in_units")
-        name = nodes.add("Add", [name, nodes.constant("label_shift", np.array([answer.shift]))], "shifted")
+    if answer.link == "identity":
+        name = nodes.add("Mul", [name, nodes.constant("label_scale", answer.scale)], "in_units")
+        name = nodes.add("Add", [name, nodes.constant("label_shift", answer.shift)], "shifted")
     outputs = made.graph.output[0].type.tensor_type.shape.dim[1].dim_value
     name, columns = export.linked(nodes, name, answer.link, outputs)
     opsets = {imported.domain: imported.version for imported in made.opset_import if imported.domain == ""}

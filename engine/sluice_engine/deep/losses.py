@@ -1,4 +1,4 @@
-"""What is minimised, row by row: (B, outputs) answers and (B,) labels -> (B,)."""
+"""What is minimised, row by row: (B, outputs) answers and (B,) labels, of forecasts (B, outputs), -> (B,)."""
 
 from collections.abc import Callable
 
@@ -9,25 +9,25 @@ LossOf = Callable[[Tensor, Tensor], Tensor]
 
 
 def loss_of(task: str, outputs: int, name: str | None, quantile: float) -> LossOf:
-    if task == "regression":
+    if task in ("regression", "forecast"):
         return {None: mse, "mse": mse, "mae": mae, "quantile": pinball(quantile)}[name]
     return binary_cross_entropy if outputs == 1 else cross_entropy
 
 
 def mse(answer: Tensor, y: Tensor) -> Tensor:
-    return (answer[:, 0] - y) ** 2
+    return ((answer - y.view_as(answer)) ** 2).mean(1)
 
 
 def mae(answer: Tensor, y: Tensor) -> Tensor:
-    return (answer[:, 0] - y).abs()
+    return (answer - y.view_as(answer)).abs().mean(1)
 
 
 def pinball(quantile: float) -> LossOf:
     """Whose minimum is the conditional quantile (Koenker & Bassett 1978)."""
 
     def loss(answer: Tensor, y: Tensor) -> Tensor:
-        over = y - answer[:, 0]
-        return (quantile * over).maximum((quantile - 1) * over)
+        over = y.view_as(answer) - answer
+        return (quantile * over).maximum((quantile - 1) * over).mean(1)
 
     return loss
 

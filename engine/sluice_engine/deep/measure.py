@@ -40,6 +40,8 @@ def run(request: Parameters | BatchSize, stopping: threading.Event) -> dict[str,
 
 
 def made(request: Measured, family: ModuleType, params: dict[str, Any]) -> nn.Module:
+    if request.task == "forecast":
+        return fit.forecaster_of(family, params, request.channels, request.horizon, list(range(request.channels)))
     return fit.network_of(family, params, request.channels, request.task, request.classes)
 
 
@@ -101,8 +103,8 @@ def step(trial: Trial, size: int) -> None:
     x = torch.randn(size, length, channels, device=trial.device)
     answer = trial.network(x)
     outputs = answer.shape[1]
-    is_number = trial.request.task == "regression"
-    y = torch.zeros(size, device=trial.device, dtype=torch.float32 if is_number else torch.int64)
+    is_number = trial.request.task in fit.NUMBER_TASKS
+    y = torch.zeros_like(answer) if is_number else torch.zeros(size, device=trial.device, dtype=torch.int64)
     loss = loss_of(trial.request.task, outputs, trial.params["loss"], trial.params["quantile"])
     loss(answer, y).mean().backward()
     trial.optimizer.step()

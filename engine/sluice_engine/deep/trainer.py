@@ -81,7 +81,7 @@ class State:
     history: dict[str, list] = field(default_factory=lambda: {"steps": [], "epochs": []})
 
 
-LossOf = Callable[[Tensor, Tensor], Tensor]  # (B, outputs), (B,) -> (B,)
+LossOf = Callable[[Tensor, Tensor], Tensor]  # (B, outputs), (B,) or (B, outputs) -> (B,)
 
 
 def train(

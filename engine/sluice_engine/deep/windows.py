@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .ahead import Ahead
+
 PREFETCHED = 2
 BLOCK = 1 << 16
 
@@ -34,7 +36,7 @@ class Samples:
     """What is learned from: windows, their targets, and weights where classes are to weigh the same."""
 
     windows: Windows
-    y: Tensor  # (N,) int64 classes, or float32
+    y: Tensor | Ahead  # (N,) int64 classes, or float32; rows to forecast
     weight: Tensor | None  # (N,) float32
 
     def __len__(self) -> int:
