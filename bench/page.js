@@ -3,22 +3,35 @@ import { availableParallelism } from 'node:os'
 
 const INTRODUCTION = `# Benchmarks
 
-Written by \`make bench\`; edits here are lost. Ours and the peers' rounds alternate in one run on one machine. A figure is
+Written by \`make bench\` and, where a section says so, by \`make bench-long\`; edits here are lost. Ours and the peers' rounds alternate in one run on one machine. A figure is
 the median of all rounds, a ratio that of two medians; in brackets stand the smallest and the largest of a single round.
 A claim is held to its bound, and the command fails when one does not hold; a figure without a bound is only told.`
 
-/** The page for benchmarks with their judged claims; `load` is the machine's load average before the first of them. */
-export function page(measured, load) {
-  const versions = Object.assign({}, ...measured.map(benchmark => benchmark.versions))
-  const parts = measured.map(({ title, method, rounds, claims, versions }) =>
-    [
-      `## ${title}`,
-      `${method} Rounds: ${rounds}.${versions ? ` ${listed(versions)}.` : ''}`,
-      table(['figure', 'bound', 'measured', ''], claims.map(row)),
-    ].join('\n\n'),
-  )
-  return `${[INTRODUCTION, machine(versions, load), ...parts].join('\n\n')}\n`
+/**
+ * The page of all benchmarks, of which `measured` have judged claims; the others stay as they are on the page `before`.
+ * `load` is the machine's load average before the first of them.
+ */
+export function page(benchmarks, measured, load, before) {
+  const [head, ...sections] = before.trim().split(/\n\n(?=## )/)
+  const usual = measured.filter(({ long }) => !long)
+  const parts = benchmarks.flatMap(({ title }) => {
+    const found = measured.find(benchmark => benchmark.title === title)
+    return found ? [section(found, load)] : sections.filter(text => text.startsWith(`## ${title}\n`))
+  })
+  const top = usual.length ? `${INTRODUCTION}\n\n${machine(versionsOf(usual), load)}` : head
+  return `${[top, ...parts].join('\n\n')}\n`
 }
+
+/** A long one is measured by itself, and says where. */
+const section = ({ title, method, long, rounds, claims, versions }, load) =>
+  [
+    `## ${title}`,
+    `${method} Rounds: ${rounds}.${versions ? ` ${listed(versions)}.` : ''}`,
+    ...(long ? [`By \`make bench-long\` on ${machine(versions, load)}`] : []),
+    table(['figure', 'bound', 'measured', ''], claims.map(row)),
+  ].join('\n\n')
+
+const versionsOf = measured => Object.assign({}, ...measured.map(benchmark => benchmark.versions))
 
 const machine = ({ Python }, load) =>
   [

@@ -1,7 +1,9 @@
 // Measures us and the peers side by side, holds every claim to its bound and writes docs/benchmarks.md.
-// `--only NAME` measures one benchmark and writes nothing. Ends with 1 when a claim fails.
+// `--long` measures the long ones instead of the others; the page keeps what was not measured. `--only NAME` measures one and writes nothing.
+// Ends with 1 when a claim fails.
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { loadavg } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -10,8 +12,10 @@ import { BENCHMARKS, judge } from './claims.js'
 import { page, row } from './page.js'
 import { installPeers } from './peer.js'
 
-const { only } = parseArgs({ options: { only: { type: 'string' } } }).values
-const chosen = BENCHMARKS.filter(({ name }) => only === undefined || name === only)
+const { only, long } = parseArgs({
+  options: { only: { type: 'string' }, long: { type: 'boolean', default: false } },
+}).values
+const chosen = BENCHMARKS.filter(benchmark => (only ? benchmark.name === only : Boolean(benchmark.long) === long))
 if (!chosen.length) {
   console.error(`there is no benchmark ${only}; there are ${BENCHMARKS.map(({ name }) => name).join(', ')}`)
   process.exit(2)
@@ -21,7 +25,11 @@ const [load] = loadavg()
 const peers = chosen.some(benchmark => benchmark.peers) ? installPeers() : undefined
 const measured = []
 for (const benchmark of chosen) {
-  const { rounds, versions } = await measure(benchmark.name)
+  const { rounds, versions, skipped } = await measure(benchmark.name)
+  if (skipped) {
+    console.log(`\nSKIPPED ${benchmark.title}: ${skipped}`)
+    continue
+  }
   const claims = judge(benchmark, rounds)
   measured.push({ ...benchmark, rounds: rounds.length, versions, claims })
   console.log(`\n${benchmark.title} (${rounds.length} rounds)`)
@@ -29,8 +37,9 @@ for (const benchmark of chosen) {
 }
 
 const failed = measured.flatMap(({ claims }) => claims).filter(({ pass }) => pass === false)
-if (only === undefined) writeAtomic(join(import.meta.dirname, '../docs/benchmarks.md'), page(measured, load))
-console.log(`\n${failed.length ? `${failed.length} claims failed` : 'every claim holds'}`)
+const path = join(import.meta.dirname, '../docs/benchmarks.md')
+if (only === undefined) writeAtomic(path, page(BENCHMARKS, measured, load, readFileSync(path, 'utf8')))
+console.log(`\n${failed.length ? `${failed.length} claims failed` : 'every claim measured holds'}`)
 process.exitCode = failed.length ? 1 : 0
 
 /** In a process of its own: neither memory nor compiled code of one measurement reaches the next. */
