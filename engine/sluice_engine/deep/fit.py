@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from .windows import Samples, Windows
 
 NUMBERS = Defaults(impute="median", scale="standard")
 ROWS_AT_ONCE = 1 << 16
+PREDICTED = 256  # rows of every pass: kernels round by the size of a batch, and a row's answer must not depend on it
 
 
 @dataclass
@@ -46,6 +48,7 @@ def run(request: Fit, engine: fit.Engine, emit: fit.Emit, stopping: threading.Ev
     family = deep.load(request.model.kind)
     params = parameters(request, family)
     recipe = recipe_of(params, request)
+    torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
     count = len(engine.table(request).label)
     parts = (request.rows.train, stop_rows(request, recipe))
     train, stop = (indices(data.row_numbers(rows, count)) for rows in parts)
@@ -288,13 +291,14 @@ def answer_of(request: Fit, material: Material, network: nn.Module) -> graph.Ans
 
 def predictions(network: nn.Module, read: Windows, rows: np.ndarray, answer: graph.Answer) -> np.ndarray:
     """(N, K) float32 probabilities, or (N, 1) values. NOT_FINITE."""
-    ends = read.ends[torch.from_numpy(rows)]
-    own = Windows(read.rows, ends, read.length)
-    blocks = torch.arange(len(ends)).split(rows_at_once(read.length * read.rows.shape[1]))
-    made = [trainer.answer(network, own.batch(block), torch.device("cpu")).double() for block in blocks if len(block)]
-    if not made:
-        return np.empty((0, {"sigmoid": 2, "identity": 1}.get(answer.link, outputs_of(network, read))), np.float32)
-    predicted = linked(torch.cat(made), answer).numpy()
+    made = [np.empty((0, {"sigmoid": 2, "identity": 1}.get(answer.link, outputs_of(network, read))))]
+    numbers = torch.from_numpy(rows)
+    for start in range(0, len(rows), PREDICTED):
+        block = numbers[start : start + PREDICTED]
+        full = torch.cat([block, block[-1:].expand(PREDICTED - len(block))])
+        scores = trainer.answer(network, read.batch(full), torch.device("cpu"))[: len(block)]
+        made.append(linked(scores.double(), answer).numpy())
+    predicted = np.concatenate(made)
     with np.errstate(over="ignore"):
         predicted = predicted.astype(np.float32)
     if not np.isfinite(predicted).all():

@@ -87,7 +87,6 @@ def train(
 ) -> Trained:
     """Trains in place. Raises Stopped, after a checkpoint, once the watch says so; Failure DIVERGED."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
-    torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False
     with warnings.catch_warnings(record=True) as caught:
