@@ -6,7 +6,7 @@ NODE_STAMP := node_modules/.stamp
 BUILD_STAMP := dist/.stamp
 SOURCES := $(shell find src -name '*.ts') tsconfig.json tsconfig.build.json
 
-.PHONY: help setup setup-dev demo test test-unit test-long lint bench clean
+.PHONY: help setup setup-dev demo test test-unit test-long lint bench bench-long clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,9 @@ lint: $(BUILD_STAMP) ## format, lint, types
 
 bench: setup-dev ## measures us and the peers side by side, writes docs/benchmarks.md
 	@node bench/run.js
+
+bench-long: setup-dev ## what is too long for bench: training networks
+	@node bench/run.js --long
 
 clean: ## what setup made in this folder
 	rm -rf node_modules dist coverage

@@ -1,30 +1,40 @@
 // docs/benchmarks.md, from what was measured.
 import { availableParallelism } from 'node:os'
+import { BENCHMARKS } from './claims.js'
 
 const INTRODUCTION = `# Benchmarks
 
-Written by \`make bench\`; edits here are lost. Ours and the peers' rounds alternate in one run on one machine. A figure is
+Written by \`make bench\` and \`make bench-long\`; edits here are lost. Ours and the peers' rounds alternate in one run on one machine. A figure is
 the median of all rounds, a ratio that of two medians; in brackets stand the smallest and the largest of a single round.
 A claim is held to its bound, and the command fails when one does not hold; a figure without a bound is only told.`
 
-/** The page for benchmarks with their judged claims; `load` is the machine's load average before the first of them. */
-export function page(measured, load) {
+/**
+ * The page with judged claims of what was measured; `load` is the machine's load average before the first of them.
+ * What was not measured now stays as it is in `before`; one that is long says on which machine it was measured.
+ */
+export function page(measured, load, before) {
   const versions = Object.assign({}, ...measured.map(benchmark => benchmark.versions))
-  const parts = measured.map(({ title, method, rounds, claims, versions }) =>
-    [
-      `## ${title}`,
-      `${method} Rounds: ${rounds}.${versions ? ` ${listed(versions)}.` : ''}`,
-      table(['figure', 'bound', 'measured', ''], claims.map(row)),
-    ].join('\n\n'),
-  )
-  return `${[INTRODUCTION, machine(versions, load), ...parts].join('\n\n')}\n`
+  const where = machine(versions, load)
+  const [head, ...kept] = before.trimEnd().split(/\n\n(?=## )/)
+  const sections = new Map(kept.map(section => [section.slice(3, section.indexOf('\n')), section]))
+  for (const one of measured) sections.set(one.title, section(one, one.long ? ` ${where}` : ''))
+  const ordered = BENCHMARKS.flatMap(({ title }) => sections.get(title) ?? [])
+  const introduction = measured.every(({ long }) => long) ? head : [INTRODUCTION, where].join('\n\n')
+  return `${[introduction, ...ordered].join('\n\n')}\n`
 }
+
+const section = ({ title, method, rounds, claims, versions }, where) =>
+  [
+    `## ${title}`,
+    `${method} Rounds: ${rounds}.${versions ? ` ${listed(versions)}.` : ''}${where}`,
+    table(['figure', 'bound', 'measured', ''], claims.map(row)),
+  ].join('\n\n')
 
 const machine = ({ Python }, load) =>
   [
     `${availableParallelism()} cores (${process.arch})`,
     `Node ${process.versions.node}`,
-    `Python ${Python}`,
+    ...(Python ? [`Python ${Python}`] : []),
     `load average ${load.toFixed(1)} before the first round`,
     `${new Date().toISOString().slice(0, 10)}.`,
   ].join(', ')
