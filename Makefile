@@ -47,7 +47,7 @@ lint: $(BUILD_STAMP) ## format, lint, types
 bench: setup-dev ## measures us and the peers side by side, writes docs/benchmarks.md
 	@node bench/run.js
 
-bench-long: setup-dev ## what takes minutes for one figure: the forecasts of examples/etth1
+bench-long: setup-dev ## what is too long for bench: training networks
 	@node bench/run.js --long
 
 clean: ## what setup made in this folder

@@ -37,7 +37,7 @@ const machine = ({ Python }, load) =>
   [
     `${availableParallelism()} cores (${process.arch})`,
     `Node ${process.versions.node}`,
-    `Python ${Python}`,
+    ...(Python ? [`Python ${Python}`] : []),
     `load average ${load.toFixed(1)} before the first round`,
     `${new Date().toISOString().slice(0, 10)}.`,
   ].join(', ')

@@ -118,7 +118,9 @@ const fanned = (shape: Shape) =>
     Object.fromEntries(
       Object.entries(shape).map(([name, withDefault]) => {
         const type = (withDefault as z.ZodDefault<z.ZodType>).unwrap()
-        return [name, z.union([z.array(type).min(1), type]).optional()]
+        const several = z.array(type).min(1)
+        // Of a parameter that is a list itself, one value stands in a list too.
+        return [name, (type instanceof z.ZodArray ? several : z.union([several, type])).optional()]
       }),
     ),
   )

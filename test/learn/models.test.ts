@@ -2,6 +2,11 @@ import { describe, expect, it } from 'vitest'
 import { expandModels, modelProblems, modelsSchema } from '../../src/learn/models.ts'
 
 describe('models', () => {
+  it('takes no list for the two candidates that its numbers would be, where a value is a list', () => {
+    const hidden = (value: unknown) => modelsSchema.safeParse([{ kind: 'mlp', params: { hidden: value } }]).success
+    expect([[64, 32], [[64, 32]], [[64, 32], [128]]].map(hidden)).toEqual([false, true, true])
+  })
+
   it('is a grid of 16 by default, four of each kind, with every parameter written out', () => {
     const grid = expandModels(modelsSchema.parse(undefined), 'binary')
     expect(grid.map(({ id }) => id)).toEqual(
