@@ -109,7 +109,7 @@ def train(request: Fit, start: Start, emit: fit.Emit, stopping: threading.Event)
 
 
 def read_trained(path: str, wanted: str) -> Trained:
-    """What write_trained wrote; of another training it is a BAD_REQUEST."""
+    """What `written` made; of another training it is a BAD_REQUEST."""
     try:
         with safe_open(path, "pt") as file:
             known = json.loads(file.metadata()["trained"])
