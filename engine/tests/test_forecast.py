@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import torch
 from ask import ask, request, write
-from test_deep import FAMILIES, FAST, SMALL, C, L, equal, stopped_after, weights
+from networks import FAMILIES, FAST, SMALL, C, L, equal, stopped_after, weights
 
 from sluice_engine import data, deep, export, fit, protocol
 from sluice_engine.deep import fit as networks
