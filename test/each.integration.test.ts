@@ -1,28 +1,23 @@
 // One model for each symbol, with the real engine.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
 import type { Context } from '../src/base/context.ts'
 import { numbers, strings } from '../src/base/table.ts'
 import { loadConfig } from '../src/config.ts'
-import { openContext } from '../src/context.ts'
 import { readColumns } from '../src/data/files.ts'
 import { runEach } from '../src/each.ts'
 import { run } from '../src/pipeline.ts'
 import { aliasVersion } from '../src/registry/versions.ts'
 import { openPool } from './learn/pool.ts'
+import { openHome as homeAround } from './opened.ts'
 import { PLANTED } from './planted.ts'
-import { put, temporaryFolder } from './temporary.ts'
+import { put } from './temporary.ts'
 
 const { engine } = openPool()
 afterAll(() => engine.close())
 
-function openHome(): Context {
-  const home = join(temporaryFolder(), '.sluice')
-  const opened = openContext({ home, env: process.env, signal: new AbortController().signal, quiet: true })
-  onTestFinished(() => opened.close())
-  return { ...opened, engine, log: { ...opened.log, warn: () => {} } }
-}
+const openHome = () => homeAround(engine)
 
 const configOf = (context: Context, ...overrides: string[]) =>
   loadConfig(put(join(context.home, '..'), 'f.yaml', PLANTED), overrides)

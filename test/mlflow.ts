@@ -2,24 +2,16 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sha256 } from '../src/base/blobs.ts'
 import { cacheFolder } from '../src/context.ts'
 import { LOCKS } from '../src/learn/install.ts'
+import { freePort } from './port.ts'
 
 const folderOf = (name: string): string =>
   join(cacheFolder(process.env), `${name}-${sha256(readFileSync(join(LOCKS, `${name}.lock`))).slice(0, 12)}`)
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  return port
-}
 
 const START_MS = 60_000
 

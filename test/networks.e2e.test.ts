@@ -1,11 +1,10 @@
 // Networks through the whole story with the real engine: trained, judged, exported, served; stopped by heat and gone on with.
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, expect, it, onTestFinished } from 'vitest'
+import { afterAll, expect, it } from 'vitest'
 import type { Context, Point } from '../src/base/context.ts'
 import { numbers } from '../src/base/table.ts'
 import { loadConfig } from '../src/config.ts'
-import { openContext } from '../src/context.ts'
 import { readColumns, writeTable } from '../src/data/files.ts'
 import { loadTable } from '../src/data/tables.ts'
 import { run } from '../src/pipeline.ts'
@@ -14,7 +13,8 @@ import { trustedKeys } from '../src/registry/keys.ts'
 import { resolveVersion } from '../src/registry/versions.ts'
 import { predictFile } from '../src/serve/file.ts'
 import { openPool } from './learn/pool.ts'
-import { put, temporaryFolder } from './temporary.ts'
+import { openHome as homeAround } from './opened.ts'
+import { put } from './temporary.ts'
 
 const { engine } = openPool({ size: 1 })
 afterAll(() => engine.close())
@@ -34,16 +34,7 @@ refit: none
 thermal: { enabled: false }
 `
 
-function openHome(): Context & { points: Point[] } {
-  const opened = openContext({
-    home: join(temporaryFolder(), '.sluice'),
-    env: process.env,
-    signal: new AbortController().signal,
-    quiet: true,
-  })
-  onTestFinished(() => opened.close())
-  return { ...opened, engine, log: { ...opened.log, warn: () => {} }, points: [] }
-}
+const openHome = () => homeAround(engine)
 
 const tell = (context: Context, ...overrides: string[]) =>
   run(loadConfig(put(join(context.home, '..'), 'f.yaml', CONFIG), overrides), context)

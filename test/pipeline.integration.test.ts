@@ -1,13 +1,12 @@
 // The whole story in one process, on a simulated series with a signal, with two quick candidates and the real engine.
 import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
 import type { Context } from '../src/base/context.ts'
 import { random } from '../src/base/random.ts'
 import { listRuns, showRun } from '../src/base/runs.ts'
 import { numbers, strings } from '../src/base/table.ts'
 import { loadConfig } from '../src/config.ts'
-import { openContext } from '../src/context.ts'
 import { readColumns, writeTable } from '../src/data/files.ts'
 import { ingest } from '../src/data/ingest.ts'
 import { pythonOf } from '../src/learn/install.ts'
@@ -17,24 +16,14 @@ import { trustedKeys } from '../src/registry/keys.ts'
 import { aliasVersion, promote, resolveVersion } from '../src/registry/versions.ts'
 import { predictFile } from '../src/serve/file.ts'
 import { openPool } from './learn/pool.ts'
+import { openHome as homeAround } from './opened.ts'
 import { PLANTED, STAGES } from './planted.ts'
-import { put, temporaryFolder } from './temporary.ts'
+import { put } from './temporary.ts'
 
 const { engine } = openPool()
 afterAll(() => engine.close())
 
-/** A home of its own around the one warm engine. */
-function openHome(): Context {
-  const opened = openContext({
-    home: join(temporaryFolder(), '.sluice'),
-    env: process.env,
-    signal: new AbortController().signal,
-    quiet: true,
-  })
-  onTestFinished(() => opened.close())
-  const silent = { ...opened.log, warn: () => {} }
-  return { ...opened, engine, log: silent }
-}
+const openHome = () => homeAround(engine)
 
 const tell = (context: Context, ...overrides: string[]) =>
   run(loadConfig(put(join(context.home, '..'), 'f.yaml', PLANTED), overrides), context)
