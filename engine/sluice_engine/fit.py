@@ -204,10 +204,11 @@ def named(predicted: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def difference(native: np.ndarray, onnx: np.ndarray) -> float | None:
-    """Largest absolute difference, relative where the native value exceeds 1; None without rows."""
+    """Largest difference in units of 1, of the native value, or of its column's deviation, whichever is most; None without rows."""
     if not native.size:
         return None
-    return float(np.max(np.abs(native - onnx) / np.maximum(1, np.abs(native))))
+    unit = np.maximum(1, native.std(axis=0, dtype=np.float64))
+    return float(np.max(np.abs(native - onnx) / np.maximum(unit, np.abs(native))))
 
 
 def number(value: float) -> float | None:

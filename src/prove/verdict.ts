@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Context } from '../base/context.ts'
 import { engineError } from '../base/errors.ts'
 import { loadModel } from '../base/onnx.ts'
+import { variance } from '../base/statistics.ts'
 import { endToEnd } from '../base/table.ts'
 import { type Dataset, type DatasetRows, readDataset, vectors } from '../learn/dataset.ts'
 import { isNetwork } from '../learn/networks.ts'
@@ -48,7 +49,7 @@ export interface SymbolFigures {
   benchmark: Figures
 }
 
-/** Largest differences in any column of the predictions over `rows` rows, relative above 1. */
+/** Largest differences in any column of the predictions over `rows` rows, in units of 1, of the native value, or of its column's deviation, whichever is most. */
 export interface Parity {
   native_python: number
   native_node: number
@@ -285,17 +286,19 @@ async function predictOnnx(dataset: Dataset, bytes: Uint8Array, ranges: Range[])
   }
 }
 
-function distance(a: Predicted, b: Predicted): number {
+/** The largest difference of a parity; infinite where the shapes differ, or one side has no value. */
+export function distance(a: Predicted, b: Predicted): number {
   if (a.length !== b.length) return Number.POSITIVE_INFINITY
   return a.reduce((worst, column, k) => Math.max(worst, columnDistance(column, b[k])), 0)
 }
 
 function columnDistance(a: Float32Array, b: Float32Array): number {
   if (a.length !== b.length) return Number.POSITIVE_INFINITY
+  const unit = Math.max(1, Math.sqrt(variance(a))) // what lies near 0 of a wide column was computed at the column's size
   let worst = 0
   for (let i = 0; i < a.length; i++) {
     if (a[i] === b[i]) continue
-    const apart = Math.abs(a[i] - b[i]) / Math.max(1, Math.abs(a[i]))
+    const apart = Math.abs(a[i] - b[i]) / Math.max(unit, Math.abs(a[i]))
     // A NaN on either side is no agreement.
     worst = Math.max(worst, Number.isNaN(apart) ? Number.POSITIVE_INFINITY : apart)
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { withoutTest } from '../../src/prove/verdict.ts'
+import { distance, withoutTest } from '../../src/prove/verdict.ts'
 
 const chosen = { metrics: { sharpe: 0.5, trades: 30 } }
 const proof = (native_node: number) => ({ parity: { native_python: 0, native_node, bound: 1e-6, rows: 30 } })
@@ -26,5 +26,25 @@ describe('without a test part', () => {
     const { pass, explanation } = withoutTest(chosen, proof(0.1), {})
     expect(pass).toBe(false)
     expect(explanation[1]).toBe('parity is 0.1, and must be <= 0.000001: 0.1 too high')
+  })
+})
+
+describe('the difference of a parity', () => {
+  const columns = (...values: number[][]) => values.map(column => Float32Array.from(column))
+
+  it('is absolute below 1, and relative above 1 or above the deviation of a column', () => {
+    expect(distance(columns([0.25, 0.5]), columns([0.25, 0.75]))).toBe(0.25)
+    expect(distance(columns([512, 512]), columns([512, 516]))).toBe(4 / 512)
+    expect(distance(columns([0, -64, 64]), columns([1, -64, 64]))).toBeCloseTo(1 / Math.sqrt(8192 / 3), 12)
+  })
+
+  it('is the worst of the columns, each by its own deviation', () => {
+    expect(distance(columns([0, 0], [-64, 64]), columns([0.5, 0], [-64, 68]))).toBe(0.5)
+  })
+
+  it('is infinite where a side has no value, or has another shape', () => {
+    const [a, ...others] = [[1, 2], [1, Number.NaN], [1]].map(values => columns(values))
+    expect([...others, columns([1, 2], [1, 2])].map(b => distance(a, b))).toEqual(Array(3).fill(Infinity))
+    expect(distance(columns([1, Number.NaN]), a)).toBe(Infinity)
   })
 })
