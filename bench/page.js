@@ -33,7 +33,7 @@ const section = ({ title, method, long, rounds, claims, versions }, load) =>
 
 const versionsOf = measured => Object.assign({}, ...measured.map(benchmark => benchmark.versions))
 
-const machine = ({ Python }, load) =>
+const machine = ({ Python } = {}, load) =>
   [
     `${availableParallelism()} cores (${process.arch})`,
     `Node ${process.versions.node}`,

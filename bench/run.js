@@ -1,5 +1,6 @@
 // Measures us and the peers side by side, holds every claim to its bound and writes docs/benchmarks.md.
-// `--long` measures the long ones instead of the others; the page keeps what was not measured. `--only NAME` measures one and writes nothing.
+// `--long` measures the long ones instead of the others. `--only NAME` measures one, and writes it if it is long: such a section says by itself where it was measured.
+// The page keeps what was not measured.
 // Ends with 1 when a claim fails.
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -23,6 +24,7 @@ if (!chosen.length) {
 
 const [load] = loadavg()
 const peers = chosen.some(benchmark => benchmark.peers) ? installPeers() : undefined
+const path = join(import.meta.dirname, '../docs/benchmarks.md')
 const measured = []
 for (const benchmark of chosen) {
   const { rounds, versions, skipped } = await measure(benchmark.name)
@@ -34,13 +36,17 @@ for (const benchmark of chosen) {
   measured.push({ ...benchmark, rounds: rounds.length, versions, claims })
   console.log(`\n${benchmark.title} (${rounds.length} rounds)`)
   for (const claim of claims) console.log(`  ${row(claim).join('  ')}`)
+  if (benchmark.long) write()
 }
+if (only === undefined && !long) write()
 
 const failed = measured.flatMap(({ claims }) => claims).filter(({ pass }) => pass === false)
-const path = join(import.meta.dirname, '../docs/benchmarks.md')
-if (only === undefined) writeAtomic(path, page(BENCHMARKS, measured, load, readFileSync(path, 'utf8')))
 console.log(`\n${failed.length ? `${failed.length} claims failed` : 'every claim measured holds'}`)
 process.exitCode = failed.length ? 1 : 0
+
+function write() {
+  writeAtomic(path, page(BENCHMARKS, measured, load, readFileSync(path, 'utf8')))
+}
 
 /** In a process of its own: neither memory nor compiled code of one measurement reaches the next. */
 async function measure(name) {
