@@ -171,6 +171,35 @@ export const BENCHMARKS = [
     ],
   },
   {
+    name: 'int8',
+    long: true,
+    title: 'PatchTST in 8 bits',
+    method:
+      '`configs/model/patchtst_2m.yaml` trained for four epochs on simulated candles with a planted signal, exported as it is and with `int8: true`. The loss is that of the rows it was trained on; time and size are those of the graph in onnxruntime-node, one thread, row by row as it is served.',
+    claims: [
+      { claim: 'loss in 8 bits ÷ loss in float32, less 1', figure: of('change'), most: 0.01 },
+      { claim: 'parity of the graph in 8 bits', figure: of('parity'), most: 1e-5 },
+      { claim: 'float32 ÷ time of an answer', figure: ratio('float32', 'int8') },
+      { claim: 'size of the file ÷ float32', figure: of('size') },
+      { claim: 'an answer in float32', figure: of('float32'), unit: 'ms' },
+      { claim: 'an answer in 8 bits', figure: of('int8'), unit: 'ms' },
+      { claim: 'loss in float32', figure: of('float32 loss') },
+      { claim: 'loss in 8 bits', figure: of('int8 loss') },
+    ],
+  },
+  {
+    name: 'gpu',
+    long: true,
+    title: 'PatchTST at three sizes on a GPU',
+    method:
+      'Forward, backward and optimizer of `configs/model/patchtst_*.yaml` on 20 features, in batches from 8 on until the memory ends, by `sluice batch-size`; the rate is that of the largest.',
+    claims: ['2M', '20M', '200M'].flatMap(size => [
+      { claim: `${size}: largest batch`, figure: of(`${size} batch`) },
+      { claim: `${size}: rows of it`, figure: of(`${size} rate`), unit: '/s' },
+      { claim: `${size}: memory with 64 rows`, figure: of(`${size} memory`), unit: 'GB' },
+    ]),
+  },
+  {
     name: 'cnn_lstm',
     long: true,
     title: 'The CNN-LSTM job: 30 days of minutes, 120 at a time',

@@ -29,6 +29,16 @@ def test_forward_gives_outputs_of_any_batch(kind, outputs):
         assert network(torch.zeros(rows, L, C)).shape == (rows, outputs)
 
 
+def test_attention_is_torchs_own_which_picks_the_kernel(monkeypatch):
+    own, calls = torch.nn.functional.scaled_dot_product_attention, []
+    monkeypatch.setattr(
+        torch.nn.functional, "scaled_dot_product_attention", lambda *args, **more: (calls.append(1), own(*args, **more))[1]
+    )
+    family = deep.load("patchtst")
+    family.network(deep.TRAINING | family.DEFAULTS | SMALL["patchtst"], C, L, 2)(torch.zeros(3, L, C)).sum().backward()
+    assert len(calls) == SMALL["patchtst"]["num_hidden_layers"]
+
+
 @pytest.mark.parametrize("length", [1, 2, 3, 7])
 def test_a_short_window_is_pooled_no_further(length):
     family = deep.load("cnn_lstm")

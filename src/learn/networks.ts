@@ -74,6 +74,8 @@ export const NETWORKS = {
     pooling_type: z.enum(['mean', 'max']).nullable().default('mean'),
     use_cls_token: z.boolean().default(false),
     scaling: z.enum(['std', 'mean', 'none']).default('std'),
+    /** Dense layers in 8 bits once it is trained: what is judged and served is that. */
+    int8: z.boolean().default(false),
     ...training(120, null),
   },
 } satisfies Record<string, Record<string, z.ZodType>>

@@ -6,6 +6,7 @@ last one took fits, by the resident size.
 """
 
 import gc
+import math
 import threading
 import time
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from torch import nn
 
 from .. import deep
 from ..protocol import BatchSize, Failure, Measured, Parameters, Stopped
-from . import fit
+from . import fit, trainer
 from .losses import loss_of
 
 FIRST = 8
@@ -46,11 +47,11 @@ def made(request: Measured, family: ModuleType, params: dict[str, Any]) -> nn.Mo
 
 
 def search(request: BatchSize, family: ModuleType, params: dict[str, Any], stopping: threading.Event) -> dict[str, Any]:
-    device = torch.device(chosen(params["device"]))
+    device = torch.device(trainer.device_of(params["device"]))
     torch.set_num_threads(params["threads"] or psutil.cpu_count() or 1)
     network = made(request, family, params).to(device).train()
     optimizer = torch.optim.AdamW(network.parameters(), fused=True)
-    limit = request.memory_mb or (FREE_SHARE * psutil.virtual_memory().available + resident()) / MB
+    limit = request.memory_mb or room_mb(device)
     tried: list[dict[str, Any]] = []
     size = FIRST
     while size <= LARGEST and guessed_mb(tried) <= limit:
@@ -67,6 +68,13 @@ def search(request: BatchSize, family: ModuleType, params: dict[str, Any], stopp
             tried.append({"batch_size": size, "fits": False, "reason": reason, "memory_mb": None, "seconds": None})
     fitting = [one["batch_size"] for one in tried if one["fits"]]
     return {"batch_size": max(fitting, default=None), "tried": tried, "device": str(device)}
+
+
+def room_mb(device: torch.device) -> float:
+    """What a CPU machine can give without swapping; a GPU says itself when its memory ends."""
+    if device.type == "cuda":
+        return math.inf
+    return (FREE_SHARE * psutil.virtual_memory().available + resident()) / MB
 
 
 @dataclass
@@ -101,7 +109,9 @@ def attempt(trial: Trial, size: int) -> dict[str, Any]:
 def step(trial: Trial, size: int) -> None:
     length, channels = trial.params["context"], trial.request.channels
     x = torch.randn(size, length, channels, device=trial.device)
-    answer = trial.network(x)
+    precision = trainer.precision_of(trial.params["precision"], trial.device.type)
+    with torch.autocast(trial.device.type, getattr(torch, precision), enabled=precision != "float32"):
+        answer = trial.network(x).float()
     outputs = answer.shape[1]
     is_number = trial.request.task in fit.NUMBER_TASKS
     y = torch.zeros_like(answer) if is_number else torch.zeros(size, device=trial.device, dtype=torch.int64)
@@ -151,9 +161,3 @@ class Peak:
 
 def resident() -> int:
     return psutil.Process().memory_info().rss
-
-
-def chosen(device: str) -> str:
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"

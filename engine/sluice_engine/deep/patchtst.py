@@ -32,10 +32,11 @@ DEFAULTS = {
     "pooling_type": "mean",  # None, of forecasts alone: the head reads every patch, as in the paper
     "use_cls_token": False,
     "scaling": "std",
+    "int8": False,  # dense layers in 8 bits, once it is trained
     "threads": None,
 }
 BINARY = 2
-OURS = ("context", "position_scale", "threads")
+OURS = ("context", "position_scale", "int8", "threads")
 
 
 ANSWERS = {

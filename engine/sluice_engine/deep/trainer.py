@@ -360,18 +360,25 @@ class Training:
 
 
 def accelerator(recipe: Recipe) -> Accelerator:
-    """Of the device and precision that are asked for; what is not there is a Failure."""
     AcceleratorState._reset_state(reset_partial_state=True)  # it outlives the object, and a process does many fits
-    device = recipe.device
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if device == "auto":
-        device = next(name for name in ("cuda", "mps", "cpu") if there[name])
+    device = device_of(recipe.device)
+    return Accelerator(cpu=device == "cpu", mixed_precision=PRECISION[precision_of(recipe.precision, device)])
+
+
+def device_of(asked: str) -> str:
+    """What is asked for; auto: the fastest there is. DEVICE_MISSING."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    device = next(name for name in there if there[name]) if asked == "auto" else asked
     if not there[device]:
         raise Failure("DEVICE_MISSING", f"there is no {device} here; device: auto takes what there is")
-    precision = recipe.precision
-    if precision == "auto":  # the only hardware on which less was seen to be faster
-        precision = "bfloat16" if device == "cuda" and torch.cuda.is_bf16_supported() else "float32"
-    return Accelerator(cpu=device == "cpu", mixed_precision=PRECISION[precision])
+    return device
+
+
+def precision_of(asked: str, device: str) -> str:
+    """What is asked for; auto: less than float32 on the only hardware where it was seen to be faster."""
+    if asked != "auto":
+        return asked
+    return "bfloat16" if device == "cuda" and torch.cuda.is_bf16_supported() else "float32"
 
 
 def schedule(recipe: Recipe, optimizer: torch.optim.Optimizer, steps: int) -> Any:
