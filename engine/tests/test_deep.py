@@ -344,6 +344,24 @@ def test_the_loop_itself_costs_little(tmp_path):
     assert took["other_seconds"] < 0.2 * took["step_seconds"]
 
 
+def test_a_few_steps_of_two_million_parameters_and_their_graph(tmp_path):
+    rng = np.random.default_rng(3)
+    rows, ends = rng.normal(size=(170, 20)).astype(np.float32), np.arange(119, 170)
+    sizes = {"d_model": 192, "num_hidden_layers": 4, "num_attention_heads": 6, "ffn_dim": 896, "threads": 1}
+    params = FAST | sizes | {"batch_size": 8, "epochs": 1, "learning_rate": 0.001}
+    asked = request(tmp_path, "patchtst", rows[ends], (rows[ends, 0] > 0) * 1.0, params, task="binary", method="export")
+    table = {f"f{i}": rows[ends, i] for i in range(20)} | {"label": (rows[ends, 0] > 0) * 1.0}
+    write(Path(asked["dataset"]["path"]), table | {"at": ends.astype(np.uint32)})
+    write(tmp_path / "rows.arrow", {"features": pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), 20)})
+    asked["dataset"]["sequence"] = {"path": str(tmp_path / "rows.arrow"), "at": "at"}
+    asked["rows"] = {"train": [[0, 40]], "stop": [], "predict": [[40, 51]]}
+    made = ask(asked)
+    history = json.loads((made.out / "history.json").read_text())
+    assert made.done["metrics"]["parameters"] == 1_987_522
+    assert len(history["steps"]) == 5 and all(np.isfinite(step["loss"]) for step in history["steps"])
+    assert made.done["metrics"]["parity"] <= 1e-5 and made.columns("p").shape == (11, 2)
+
+
 def test_the_rows_of_a_sequence_are_mapped(tmp_path):
     asked = protocol.decode(msgspec.json.encode(sequenced(tmp_path, "cnn")))
     raw = data.load_sequence(asked.dataset)
