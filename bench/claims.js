@@ -163,7 +163,7 @@ export const BENCHMARKS = [
     long: true,
     title: 'What training costs beside the network',
     method:
-      'PatchTST with 1,987,522 parameters (`configs/model/patchtst_2m.yaml`), one epoch in batches of 8 rows, by the metrics of the fit: a step is batch, forward, backward and optimizer. Other is what is none of the last three; data is the wait for a batch.',
+      'PatchTST with 1,987,522 parameters (`configs/model/patchtst_2m.yaml`), one epoch in batches of 8 rows, by the metrics of the fit: a step is batch, forward, backward and optimizer, and what is done before the next one (progress, checkpoints). Other is what is none of forward, backward and optimizer; data is the wait for a batch.',
     claims: [
       { claim: 'other ÷ step', figure: of('other'), most: 0.05 },
       { claim: 'wait for data ÷ step', figure: of('data'), most: 0.01 },
@@ -196,7 +196,7 @@ export const BENCHMARKS = [
     claims: ['2M', '20M', '200M'].flatMap(size => [
       { claim: `${size}: largest batch`, figure: of(`${size} batch`) },
       { claim: `${size}: rows of it`, figure: of(`${size} rate`), unit: '/s' },
-      { claim: `${size}: memory with 64 rows`, figure: of(`${size} memory`), unit: 'GB' },
+      { claim: `${size}: memory with 8 rows`, figure: of(`${size} memory`), unit: 'GB' },
     ]),
   },
   {

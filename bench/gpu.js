@@ -5,7 +5,7 @@ import { readModelFile } from '../dist/modelfile.js'
 import { inHome } from './home.js'
 
 const SIZES = ['2M', '20M', '200M']
-const ROWS = 64
+const FIRST = 8
 
 export const measure = () =>
   inHome(async ({ engine }) => {
@@ -24,9 +24,9 @@ export const measure = () =>
       if (!found) return { skipped: 'there is no CUDA device' }
       const fitting = found.tried.filter(({ fits }) => fits)
       const largest = fitting.at(-1)
-      round[`${size} batch`] = largest.batch_size
-      round[`${size} rate`] = largest.batch_size / largest.seconds
-      round[`${size} memory`] = fitting.find(({ batch_size }) => batch_size === ROWS).memory_mb / 1024
+      round[`${size} batch`] = largest?.batch_size ?? 0
+      round[`${size} rate`] = largest ? largest.batch_size / largest.seconds : 0
+      round[`${size} memory`] = (fitting.find(({ batch_size }) => batch_size === FIRST)?.memory_mb ?? 0) / 1024
     }
     const { python, ...libraries } = await engine.versions()
     return { rounds: [round], versions: { Python: python, ...libraries } }

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.skipif(
     reason="no CUDA device here: fused AdamW, bfloat16, attention kernels and the memory of batches are untested",
 )
 
+GPU = {"device": "cuda"}
 WIDE = {"d_model": 64, "num_attention_heads": 4, "ffn_dim": 128}
 ATTENTION = "aten::_scaled_dot_product_"
 SIZES = {"2M": (192, 4, 6, 896), "20M": (576, 5, 9, 2304), "200M": (1024, 16, 16, 4032)}
@@ -27,7 +28,7 @@ NAMES = ("d_model", "num_hidden_layers", "num_attention_heads", "ffn_dim")
 def operations(folder: Path, params: dict) -> set[str]:
     """Operators and kernels of a training."""
     folder.mkdir()
-    asked = sequenced(folder, "patchtst", WIDE | {"device": "cuda", "epochs": 1} | params, "binary")
+    asked = sequenced(folder, "patchtst", WIDE | GPU | {"epochs": 1} | params, "binary")
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiled:
         ask(asked)
     return {event.key for event in profiled.key_averages()}
@@ -37,7 +38,7 @@ def operations(folder: Path, params: dict) -> set[str]:
 def test_what_it_trained_answers_alike_as_a_graph(tmp_path, kind):
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.max_memory_allocated()
-    made = ask(sequenced(tmp_path, kind, task="binary", method="export"))
+    made = ask(sequenced(tmp_path, kind, {"device": "auto"}, task="binary", method="export"))
     assert torch.cuda.max_memory_allocated() > before
     assert made.done["metrics"]["parity"] <= 1e-5
     assert {tensor.device.type for tensor in weights(made.out).values()} == {"cpu"}
@@ -62,20 +63,21 @@ def test_products_are_bfloat16_unless_float32_is_asked_for(tmp_path):
     assert not are_bfloat16({"precision": "float32"})
 
 
-def test_equal_seeds_give_equal_weights_where_no_operation_is_said_to_differ(tmp_path):
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_equal_seeds_give_equal_weights_where_no_operation_is_said_to_differ(tmp_path, kind):
     made = []
     for name in "ab":
         (tmp_path / name).mkdir()
-        made.append(ask(sequenced(tmp_path / name, "cnn", task="binary")))
+        made.append(ask(sequenced(tmp_path / name, kind, GPU, task="binary")))
     if not made[0].done["nondeterministic"]:
         assert equal(*(weights(each.out) for each in made))
 
 
-@pytest.mark.parametrize("kind", ["mlp", "cnn"])
+@pytest.mark.parametrize("kind", FAMILIES)
 def test_what_was_stopped_ends_with_the_weights_that_it_would_have_had(tmp_path, kind):
     for name in "ab":
         (tmp_path / name / "checkpoints").mkdir(parents=True)
-    whole, asked = (sequenced(tmp_path / name, kind, task="binary") for name in "ab")
+    whole, asked = (sequenced(tmp_path / name, kind, GPU, task="binary") for name in "ab")
     asked["checkpoints"] = str(tmp_path / "b" / "checkpoints")
     reference = ask(whole)
     stopped_after(9, asked)
@@ -86,7 +88,7 @@ def test_what_was_stopped_ends_with_the_weights_that_it_would_have_had(tmp_path,
 
 
 def searched(size: str, memory_mb: float | None) -> dict:
-    params = dict(zip(NAMES, SIZES[size], strict=True)) | {"device": "cuda"}
+    params = dict(zip(NAMES, SIZES[size], strict=True)) | GPU
     asked = {"id": "1", "method": "batch_size", "channels": 20, "task": "binary", "classes": 2, "memory_mb": memory_mb}
     asked["model"] = {"kind": "patchtst", "params": params}
     return measure.run(protocol.decode(msgspec.json.encode(asked)), threading.Event())

@@ -293,6 +293,9 @@ def test_an_export_of_a_trained_network_trains_nothing(tmp_path):
         ({"params": {"class_weight": "balanced"}}, "BAD_PARAM"),
         ({"params": {"num_attention_heads": 3}}, "FIT_FAILED"),
         ({"params": {"context": 25}}, "BAD_REQUEST"),
+        ({"params": {"precision": "float16"}}, "BAD_PARAM"),
+        ({"params": {"schedule": "cosine"}}, "BAD_PARAM"),
+        ({"params": {"loss": "huber"}}, "BAD_PARAM"),
         ({"params": {"learning_rate": 1e6, "clip_norm": None, "epochs": 30}}, "DIVERGED"),
     ],
 )
@@ -301,6 +304,26 @@ def test_what_is_refused(tmp_path, change, code):
     with pytest.raises(Failure) as refused:
         ask(sequenced(tmp_path, kind, change["params"]))
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize("which", ["out", "checkpoints"])
+def test_a_folder_that_is_not_there_is_refused_before_anything_is_trained(tmp_path, which):
+    with pytest.raises(Failure, match="is no folder") as refused:
+        ask(sequenced(tmp_path, "mlp") | {which: str(tmp_path / "none")})
+    assert refused.value.code == "BAD_REQUEST"
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_a_row_that_stops_a_training_must_have_a_label(tmp_path, task):
+    asked = sequenced(tmp_path, "mlp", {"patience": 2}, task=task)
+    path = Path(asked["dataset"]["path"])
+    table = pa.ipc.open_file(path).read_all()
+    columns = {name: table[name].to_numpy().copy() for name in table.column_names}
+    columns["label"][250] = np.nan
+    write(path, columns)
+    with pytest.raises(Failure) as refused:
+        ask(asked)
+    assert refused.value.code == "NOT_FINITE"
 
 
 def test_a_device_that_is_not_there_is_refused(tmp_path):
@@ -367,6 +390,6 @@ def test_the_rows_of_a_sequence_are_mapped(tmp_path):
     raw = data.load_sequence(asked.dataset)
     assert raw.features.shape == (400, C) and not raw.features.flags.owndata
     params = networks.parameters(asked, deep.load("cnn"))
-    material = networks.gather(asked, fit.Engine(), params, raw, np.arange(240))
+    material = networks.gather(asked, fit.Engine(), params, raw, np.arange(240), np.arange(300))
     assert material.windows.rows.shape == (400, C)
     assert not torch.isnan(material.windows.rows).any()

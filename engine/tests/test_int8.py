@@ -6,10 +6,15 @@ import numpy as np
 import onnx
 import pyarrow as pa
 import pytest
+import torch
 from ask import ask
 from networks import equal, sequenced, weights
 from onnx import numpy_helper
 from sklearn.metrics import log_loss, mean_squared_error
+
+from sluice_engine.deep import int8
+from sluice_engine.deep.losses import mse
+from sluice_engine.deep.windows import Samples, Windows
 
 WIDE = {"d_model": 48, "ffn_dim": 96, "int8": True}
 STOPPED = [[240, 300]]
@@ -76,6 +81,14 @@ def test_equal_seeds_give_equal_bytes_and_an_export_what_its_fit_predicted(tmp_p
     one, two = (answer(tmp_path / name) for name in "ab")
     assert (one.out / "model.onnx").read_bytes() == (two.out / "model.onnx").read_bytes()
     assert np.array_equal(one.columns(), answer(tmp_path / "c", method="fit").columns())
+
+
+def test_a_loss_of_zero_is_a_change_of_none_or_no_figure():
+    samples = Samples(Windows(torch.zeros(3, 1), torch.arange(3), 1), torch.zeros(3), None)
+    right, wrong = torch.zeros_like, torch.ones_like
+    cost = lambda *answers: int8.cost(*(lambda x, of=of: of(x[:, 0]) for of in answers), mse, samples)  # noqa: E731
+    costs = [cost(right, right), cost(right, wrong), cost(wrong, right)]
+    assert [each["int8_loss_change"] for each in costs] == [0, None, -1]
 
 
 def test_weights_leave_room_for_sums_of_pairs_in_16_bits(tmp_path):

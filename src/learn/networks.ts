@@ -130,6 +130,11 @@ export function networkProblems(kind: string, params: Record<string, unknown>): 
       key: 'num_attention_heads',
       message: `d_model ${of('d_model')} is not divisible by ${of('num_attention_heads')} heads`,
     })
+  if (params.position_scale !== null && params.positional_encoding_type !== 'random')
+    found.push({
+      key: 'position_scale',
+      message: 'it is of encodings that are learned, which positional_encoding_type: random has',
+    })
   if (of('patch_length') > of('context'))
     found.push({
       key: 'patch_length',

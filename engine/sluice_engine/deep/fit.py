@@ -61,7 +61,7 @@ def run(request: Fit, engine: fit.Engine, emit: fit.Emit, stopping: threading.Ev
     elif start.recipe.processes > 1:
         from . import processes
 
-        trained = processes.train(request, start.recipe.processes, emit, stopping)
+        trained = processes.train(request, start.recipe, emit, stopping)
     else:
         trained = train(request, start, emit, stopping)
     seconds = time.perf_counter() - began
@@ -72,6 +72,12 @@ def run(request: Fit, engine: fit.Engine, emit: fit.Emit, stopping: threading.Ev
 def trained_here(request: Fit, engine: fit.Engine, emit: fit.Emit, stopping: threading.Event) -> Trained:
     """The training alone, in this process."""
     return train(request, prepared_start(request, engine), emit, stopping)
+
+
+def check_folders(request: Fit) -> None:
+    for folder in (request.out, request.checkpoints):
+        if folder is not None and not os.path.isdir(folder):
+            raise Failure("BAD_REQUEST", f"{folder} is no folder")
 
 
 @dataclass
@@ -87,17 +93,18 @@ class Start:
 
 
 def prepared_start(request: Fit, engine: fit.Engine) -> Start:
+    check_folders(request)
     family = deep.load(request.model.kind)
     params = parameters(request, family)
     recipe = recipe_of(params, request)
     torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
     raw = source(request, engine, params["context"])
-    parts = (request.rows.train, stop_rows(request, recipe))
-    train, stop = (indices(data.row_numbers(rows, len(raw.ends))) for rows in parts)
-    learned = np.concatenate([train, stop])
+    train, judges = (indices(data.row_numbers(rows, len(raw.ends))) for rows in (request.rows.train, request.rows.stop))
+    stop = judges[:0] if recipe.patience is None else judges
+    learned = np.concatenate([train, judges if params.get("int8") else stop])
     if request.dataset.forecast:
         check_reach(raw, request.dataset.forecast.horizon, learned)
-    material = gather(request, engine, params, raw, train)
+    material = gather(request, engine, params, raw, train, learned)
     if isinstance(material.y, Ahead):
         check_known(material.y, learned)
     return Start(params, recipe, material, built(family, params, material, request), train, stop)
@@ -190,14 +197,14 @@ def some_samples(request: Fit, start: Start) -> Samples:
 
 def described(trained: Trained, seconds: float, network: nn.Module, task: str) -> dict[str, float | None]:
     """Figures of a training. Seconds of its steps: `other` is what is neither forward, backward nor optimizer."""
-    took = trained.seconds
-    other = took["total"] - took["forward"] - took["backward"] - took["optimizer"]
+    took = trained.seconds or {}
+    other = took["total"] - took["forward"] - took["backward"] - took["optimizer"] if took else None
     metrics: dict[str, float | None] = {
         "parameters": parameters_of(network),
         "model_bytes": sum(value.nbytes for value in trained.weights.values()),
         "train_seconds": seconds,
-        "step_seconds": took["total"],
-        "data_seconds": took["data"],
+        "step_seconds": took.get("total"),
+        "data_seconds": took.get("data"),
         "other_seconds": other,
     }
     if trained.stop_loss is not None:
@@ -231,14 +238,10 @@ def recipe_of(params: dict[str, Any], request: Fit) -> Recipe:
         raise Failure("BAD_PARAM", f"{request.model.kind}: {error}") from None
 
 
-def stop_rows(request: Fit, recipe: Recipe) -> Any:
-    return request.rows.stop if recipe.patience is not None else []
-
-
 def gather(
-    request: Fit, engine: fit.Engine, params: dict[str, Any], raw: data.Sequence, train: np.ndarray
+    request: Fit, engine: fit.Engine, params: dict[str, Any], raw: data.Sequence, train: np.ndarray, learned: np.ndarray
 ) -> Material:
-    """Rows, labels and preparation, as training rows alone teach it."""
+    """Rows, labels and preparation, as training rows alone teach it; `learned`: those and the ones that stop it."""
     dataset, context = request.dataset, params["context"]
     fit.check_encodings(request, native=False)
     short = np.flatnonzero(raw.before() < context - 1)
@@ -246,7 +249,7 @@ def gather(
         reason = f"a sample ends with row {raw.ends[short[0]]}, before which its symbol has no {context - 1}"
         raise Failure("BAD_REQUEST", reason)
     balanced = fit.class_weight(params["class_weight"], dataset.task)
-    y = np.zeros(len(raw.ends)) if dataset.forecast else labels(request, engine.table(request).label, train)
+    y = np.zeros(len(raw.ends)) if dataset.forecast else labels(request, engine.table(request).label, learned)
     fit.check_classes(y[train], dataset.classes, dataset.task)
     what = (*data.key(dataset), tuple(dataset.classes), dataset.task, data.rows_key(request.rows.train), context)
     what = (*what, msgspec.json.encode(dataset.forecast))
@@ -262,10 +265,10 @@ def gather(
     return Material(raw, prepared, made, learned, y, weight, scale)
 
 
-def labels(request: Fit, label: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """(N,) class numbers, or numbers; -1 or NaN where the label is unknown, which in no training row it may be."""
+def labels(request: Fit, label: np.ndarray, learned: np.ndarray) -> np.ndarray:
+    """(N,) class numbers, or numbers; -1 or NaN where the label is unknown, which it may be in no row that is learned from."""
     dataset = request.dataset
-    data.targets(label[train], dataset)
+    data.targets(label[learned], dataset)
     y = np.full(len(label), np.nan) if dataset.task == "regression" else np.full(len(label), -1)
     known = np.isfinite(label)
     y[known] = data.targets(label[known], dataset)
@@ -381,6 +384,8 @@ def indices(rows: np.ndarray | slice) -> np.ndarray:
 def identity(request: Fit) -> str:
     """Of all that decides on a training."""
     rows = [data.rows_key(part) for part in (request.rows.train, request.rows.stop)]
-    dataset = request.dataset
-    decides = (dataset.digest, dataset.features, dataset.label, dataset.forecast, request.model, rows)
+    dataset = msgspec.to_builtins(request.dataset) | {"path": None}
+    if dataset["sequence"]:
+        dataset["sequence"] |= {"path": None}
+    decides = (dataset, request.model, rows)
     return hashlib.sha256(msgspec.json.encode((*decides, request.iterations))).hexdigest()

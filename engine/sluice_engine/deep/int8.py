@@ -1,6 +1,7 @@
 """A trained graph in 8 bits: weights and inputs of its dense layers as integers, and what that costs."""
 
 import logging
+import math
 import os
 import tempfile
 
@@ -10,7 +11,7 @@ import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import Tensor
 
-from .. import export
+from .. import export, fit
 from .answers import PREDICTED, Answers
 from .losses import LossOf
 from .windows import Samples
@@ -48,10 +49,11 @@ class Reader:
         return torch.from_numpy(np.concatenate([self.session.run(None, {"windows": row[None]})[0] for row in x.numpy()]))
 
 
-def cost(exact: Answers, small: Answers, loss_of: LossOf, samples: Samples) -> dict[str, float]:
-    """Mean losses of both on the same samples, and by what share the second is larger."""
+def cost(exact: Answers, small: Answers, loss_of: LossOf, samples: Samples) -> dict[str, float | None]:
+    """Mean losses of both on the same samples, and by what share the second is larger; None where the first is 0 alone."""
     before, after = (mean_loss(answers, loss_of, samples) for answers in (exact, small))
-    return {"float32_loss": before, "int8_loss": after, "int8_loss_change": after / before - 1}
+    change = after / before - 1 if before else 0.0 if after == before else math.inf
+    return {"float32_loss": before, "int8_loss": after, "int8_loss_change": fit.number(change)}
 
 
 def mean_loss(answers: Answers, loss_of: LossOf, samples: Samples) -> float:
