@@ -10,7 +10,7 @@ import { writeTable } from './data/files.ts'
 import type { IngestResult } from './data/ingest.ts'
 import { type Dataset, partSizes, readDataset } from './learn/dataset.ts'
 import { indices, type Range, size } from './learn/split.ts'
-import type { Trained } from './learn/train.ts'
+import type { Fit, Trained } from './learn/train.ts'
 import { partOf, type Selected, trade, validPredictions } from './prove/contest.ts'
 import { historyOf } from './prove/history.ts'
 import { outcomeOf } from './prove/outcome.ts'
@@ -209,6 +209,16 @@ export function equityTable(traded: Traded | undefined): Table {
   }
 }
 
+/** What a network's export took, and what 8 bits cost it. */
+function exported({ metrics }: Fit): { name: string; value: string }[] {
+  const { export_seconds: seconds, float32_loss: before, int8_loss: after } = metrics
+  const lines: { name: string; value: string }[] = []
+  if (typeof seconds === 'number') lines.push({ name: 'export', value: `${seconds.toFixed(1)} s` })
+  if (typeof before === 'number' && typeof after === 'number')
+    lines.push({ name: 'loss in 8 bits', value: `${after.toPrecision(4)}, as trained ${before.toPrecision(4)}` })
+  return lines
+}
+
 async function reportData(story: Story, test: Test | null, context: Context): Promise<ReportData> {
   const { run, config, table, dataset, selected, verdict, version, status } = story
   const { proven, parity } = verdict
@@ -284,6 +294,7 @@ async function reportData(story: Story, test: Test | null, context: Context): Pr
         name: 'parity over rows',
         value: `${parity.rows}: native to ONNX ${parity.native_python.toExponential(1)} in Python, ${parity.native_node.toExponential(1)} in Node`,
       },
+      ...exported(proven),
       ...Object.entries(verdict.engine).map(([name, value]) => ({ name, value })),
     ],
     stages: run.stages,

@@ -3,11 +3,12 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'no
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
 import type { Context, Point } from '../src/base/context.ts'
+import { inspectOnnx } from '../src/base/onnx.ts'
 import { numbers } from '../src/base/table.ts'
 import { loadConfig } from '../src/config.ts'
 import { readColumns, writeTable } from '../src/data/files.ts'
 import { loadTable } from '../src/data/tables.ts'
-import { run } from '../src/pipeline.ts'
+import { type RunResult, run } from '../src/pipeline.ts'
 import { bundleFolder, openRegistered } from '../src/registry/bundle.ts'
 import { trustedKeys } from '../src/registry/keys.ts'
 import { resolveVersion } from '../src/registry/versions.ts'
@@ -39,6 +40,19 @@ const openHome = () => homeAround(engine)
 const tell = (context: Context, ...overrides: string[]) =>
   run(loadConfig(put(join(context.home, '..'), 'f.yaml', CONFIG), overrides), context)
 
+/** Every bar's features scored as a file: how far that is from the predictions that the run left for its test rows. */
+async function scoredAgain(context: Context, told: RunResult) {
+  const [out, candles] = ['scored.csv', 'candles.parquet'].map(name => join(context.home, name))
+  const { config } = loadConfig(join(context.home, '../f.yaml'))
+  await writeTable((await loadTable(config.data.table, 1, context)).table, candles)
+  const { rows, unanswered } = await predictFile('deep', candles, out, [], context)
+  const scored = await readColumns(out)
+  const left = await readColumns(told.files.predictions)
+  const at = new Map([...numbers(scored, 'time')].map((time, i) => [time, numbers(scored, 'probability')[i]]))
+  const apart = [...numbers(left, 'time')].map((time, i) => Math.abs(at.get(time)! - numbers(left, 'p')[i]))
+  return { rows, unanswered, apart: Math.max(...apart) }
+}
+
 it('trains on windows, proves parity in three runtimes, and answers a file and a sequence with the same bits', async () => {
   const context = openHome()
   const told = await tell(context)
@@ -59,19 +73,9 @@ it('trains on windows, proves parity in three runtimes, and answers a file and a
   expect(manifest.input.length).toBe(CONTEXT)
   expect(manifest.model).toMatchObject({ kind: 'cnn_gru', params: { context: CONTEXT, filters: [8] } })
 
-  // Features of every bar, scored as a file: the predictions that the run itself left for its test rows.
-  const out = join(context.home, 'scored.csv')
-  const { config } = loadConfig(join(context.home, '../f.yaml'))
-  const { table } = await loadTable(config.data.table, 1, context)
-  const candles = join(context.home, 'candles.parquet')
-  await writeTable(table, candles)
-  const { rows, unanswered } = await predictFile('deep', candles, out, [], context)
-  expect([rows, unanswered]).toEqual([900, 19 + CONTEXT - 1])
-  const scored = await readColumns(out)
-  const left = await readColumns(told.files.predictions)
-  const at = new Map([...numbers(scored, 'time')].map((time, i) => [time, numbers(scored, 'probability')[i]]))
-  const apart = [...numbers(left, 'time')].map((time, i) => Math.abs(at.get(time)! - numbers(left, 'p')[i]))
-  expect(Math.max(...apart)).toBeLessThan(1e-6)
+  const scored = await scoredAgain(context, told)
+  expect([scored.rows, scored.unanswered]).toEqual([900, 19 + CONTEXT - 1])
+  expect(scored.apart).toBeLessThan(1e-6)
 
   const again = await tell(context)
   expect(again.stages.filter(({ name }) => name !== 'deploy').every(({ cached }) => cached)).toBe(true)
@@ -129,6 +133,25 @@ it('ends before the first epoch where the table is not what its manifest says', 
     expect(points).toEqual([])
     writeFileSync(manifest, text)
   }
+})
+
+it('judges, fits again and serves a network in 8 bits as such, and holds what that costs to a gate', async () => {
+  const context = openHome()
+  const sizes = 'patch_length: 8, patch_stride: 4, d_model: 16, num_attention_heads: 2, ffn_dim: 32'
+  const training = `context: ${CONTEXT}, threads: 1, epochs: 3, batch_size: 64, learning_rate: 0.01`
+  const network = `models.0={ kind: patchtst, params: { ${sizes}, num_hidden_layers: 1, ${training}, int8: true } }`
+  const told = await tell(context, network)
+  expect(told.status).toBe('deployed')
+  expect(told.gates.find(({ name }) => name === 'int8_loss_change')).toMatchObject({ bound: '<= 0.01', pass: true })
+  expect(Math.max(told.parity.native_node, told.parity.native_python)).toBeLessThanOrEqual(1e-6)
+  expect((await scoredAgain(context, told)).apart).toBeLessThan(1e-6)
+  const shipped = (version: number) => readFileSync(join(bundleFolder(context.home, 'deep', version), 'model.onnx'))
+  expect(inspectOnnx(shipped(1)).operators).toContain('MatMulInteger')
+  expect(readFileSync(told.files.report, 'utf8')).toContain('loss in 8 bits')
+
+  expect((await tell(context, network, 'refit=all')).status).toBe('deployed')
+  expect(inspectOnnx(shipped(2)).operators).toContain('MatMulInteger')
+  expect(shipped(2).equals(shipped(1))).toBe(false)
 })
 
 it('refuses a budget that is exceeded before anything is trained', async () => {

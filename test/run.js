@@ -32,7 +32,7 @@ function runPytest() {
   const python = spawnSync(join(root, 'bin/sluice'), ['engine', 'check', '--json'], { encoding: 'utf8' })
   const { status } = spawnSync(
     JSON.parse(python.stdout).python,
-    ['-m', 'pytest', '-q', '-p', 'no:cacheprovider', `--junitxml=${out}`, 'tests'],
+    ['-m', 'pytest', '-q', '-rs', '-p', 'no:cacheprovider', `--junitxml=${out}`, 'tests'],
     {
       cwd: join(root, 'engine'),
       stdio: 'inherit',

@@ -26,7 +26,7 @@ SMALL = {
     "cnn_gru": {"filters": [6, 6], "hidden": 8, "layers": 1},
     "patchtst": {"d_model": 8, "num_attention_heads": 2, "ffn_dim": 16, "num_hidden_layers": 2, "patch_length": 8, "patch_stride": 4, "threads": 1},
 }  # fmt: skip
-FAST = {"epochs": 3, "batch_size": 32, "learning_rate": 0.01, "patience": None}
+FAST = {"epochs": 3, "batch_size": 32, "learning_rate": 0.01, "patience": None, "device": "cpu"}
 
 
 def sequenced(folder: Path, kind: str, params: dict | None = None, task: str = "regression", **more) -> dict:

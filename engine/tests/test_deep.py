@@ -29,6 +29,16 @@ def test_forward_gives_outputs_of_any_batch(kind, outputs):
         assert network(torch.zeros(rows, L, C)).shape == (rows, outputs)
 
 
+def test_attention_is_torchs_own_which_picks_the_kernel(monkeypatch):
+    own, calls = torch.nn.functional.scaled_dot_product_attention, []
+    monkeypatch.setattr(
+        torch.nn.functional, "scaled_dot_product_attention", lambda *args, **more: (calls.append(1), own(*args, **more))[1]
+    )
+    family = deep.load("patchtst")
+    family.network(deep.TRAINING | family.DEFAULTS | SMALL["patchtst"], C, L, 2)(torch.zeros(3, L, C)).sum().backward()
+    assert len(calls) == SMALL["patchtst"]["num_hidden_layers"]
+
+
 @pytest.mark.parametrize("length", [1, 2, 3, 7])
 def test_a_short_window_is_pooled_no_further(length):
     family = deep.load("cnn_lstm")
@@ -283,6 +293,9 @@ def test_an_export_of_a_trained_network_trains_nothing(tmp_path):
         ({"params": {"class_weight": "balanced"}}, "BAD_PARAM"),
         ({"params": {"num_attention_heads": 3}}, "FIT_FAILED"),
         ({"params": {"context": 25}}, "BAD_REQUEST"),
+        ({"params": {"precision": "float16"}}, "BAD_PARAM"),
+        ({"params": {"schedule": "cosine"}}, "BAD_PARAM"),
+        ({"params": {"loss": "huber"}}, "BAD_PARAM"),
         ({"params": {"learning_rate": 1e6, "clip_norm": None, "epochs": 30}}, "DIVERGED"),
     ],
 )
@@ -291,6 +304,26 @@ def test_what_is_refused(tmp_path, change, code):
     with pytest.raises(Failure) as refused:
         ask(sequenced(tmp_path, kind, change["params"]))
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize("which", ["out", "checkpoints"])
+def test_a_folder_that_is_not_there_is_refused_before_anything_is_trained(tmp_path, which):
+    with pytest.raises(Failure, match="is no folder") as refused:
+        ask(sequenced(tmp_path, "mlp") | {which: str(tmp_path / "none")})
+    assert refused.value.code == "BAD_REQUEST"
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_a_row_that_stops_a_training_must_have_a_label(tmp_path, task):
+    asked = sequenced(tmp_path, "mlp", {"patience": 2}, task=task)
+    path = Path(asked["dataset"]["path"])
+    table = pa.ipc.open_file(path).read_all()
+    columns = {name: table[name].to_numpy().copy() for name in table.column_names}
+    columns["label"][250] = np.nan
+    write(path, columns)
+    with pytest.raises(Failure) as refused:
+        ask(asked)
+    assert refused.value.code == "NOT_FINITE"
 
 
 def test_a_device_that_is_not_there_is_refused(tmp_path):
@@ -334,11 +367,29 @@ def test_the_loop_itself_costs_little(tmp_path):
     assert took["other_seconds"] < 0.2 * took["step_seconds"]
 
 
+def test_a_few_steps_of_two_million_parameters_and_their_graph(tmp_path):
+    rng = np.random.default_rng(3)
+    rows, ends = rng.normal(size=(170, 20)).astype(np.float32), np.arange(119, 170)
+    sizes = {"d_model": 192, "num_hidden_layers": 4, "num_attention_heads": 6, "ffn_dim": 896, "threads": 1}
+    params = FAST | sizes | {"batch_size": 8, "epochs": 1, "learning_rate": 0.001}
+    asked = request(tmp_path, "patchtst", rows[ends], (rows[ends, 0] > 0) * 1.0, params, task="binary", method="export")
+    table = {f"f{i}": rows[ends, i] for i in range(20)} | {"label": (rows[ends, 0] > 0) * 1.0}
+    write(Path(asked["dataset"]["path"]), table | {"at": ends.astype(np.uint32)})
+    write(tmp_path / "rows.arrow", {"features": pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), 20)})
+    asked["dataset"]["sequence"] = {"path": str(tmp_path / "rows.arrow"), "at": "at"}
+    asked["rows"] = {"train": [[0, 40]], "stop": [], "predict": [[40, 51]]}
+    made = ask(asked)
+    history = json.loads((made.out / "history.json").read_text())
+    assert made.done["metrics"]["parameters"] == 1_987_522
+    assert len(history["steps"]) == 5 and all(np.isfinite(step["loss"]) for step in history["steps"])
+    assert made.done["metrics"]["parity"] <= 1e-5 and made.columns("p").shape == (11, 2)
+
+
 def test_the_rows_of_a_sequence_are_mapped(tmp_path):
     asked = protocol.decode(msgspec.json.encode(sequenced(tmp_path, "cnn")))
     raw = data.load_sequence(asked.dataset)
     assert raw.features.shape == (400, C) and not raw.features.flags.owndata
     params = networks.parameters(asked, deep.load("cnn"))
-    material = networks.gather(asked, fit.Engine(), params, raw, np.arange(240))
+    material = networks.gather(asked, fit.Engine(), params, raw, np.arange(240), np.arange(300))
     assert material.windows.rows.shape == (400, C)
     assert not torch.isnan(material.windows.rows).any()

@@ -1,7 +1,9 @@
 """Trainings that are stopped or killed, in one process and in two, go on to the weights that they would have had."""
 
 import json
+import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -144,3 +146,14 @@ def test_damaged_and_foreign_checkpoints_are_passed_over(tmp_path):
     other = ask(asked)
     assert "RESUMED" not in [event.get("code") for event in other.events]
     assert not equal(whole, weights(other.out))
+
+
+def test_what_a_dead_process_was_writing_is_removed_and_what_a_living_one_writes_stays(tmp_path):
+    child = subprocess.Popen(["true"])
+    child.wait()
+    left = [tmp_path / f".checkpoint-0000000001.safetensors.{pid}" for pid in (child.pid, os.getppid())]
+    for path in left:
+        path.write_bytes(b"half")
+    checkpoint.save(str(tmp_path), checkpoint.Checkpoint(3, {"a": torch.zeros(2)}, {"identity": ""}), 2)
+    assert [path.exists() for path in left] == [False, True]
+    assert checkpoint.steps(str(tmp_path)) == [3]

@@ -107,9 +107,11 @@ const ROUNDED_BY_FOURS = ['Acos', 'Asin', 'Atan', 'Celu', 'Cos', 'Elu', 'Log', '
 /**
  * How rows may run together without an answer that depends on the others: by themselves, in fours, or two and more.
  * A lone row takes another matrix kernel, which rounds otherwise (up to 5e-7 off in linear, RNN and attention models).
+ * DynamicQuantizeLinear scales by the range of all rows of a run.
  */
 function companyOf({ operators }: OnnxFacts): { most: number; multiple: number; least: number } {
-  if (operators.some(name => ROUNDED_BY_PLACE.includes(name))) return { most: 1, multiple: 1, least: 1 }
+  if (operators.some(name => ROUNDED_BY_PLACE.includes(name) || name === 'DynamicQuantizeLinear'))
+    return { most: 1, multiple: 1, least: 1 }
   const multiple = operators.some(name => ROUNDED_BY_FOURS.includes(name)) ? 4 : 1
   return { most: RUN_STEPS, multiple, least: 2 }
 }

@@ -92,12 +92,17 @@ export function rollingMax(state: Float64Array, n: number, sign: 1 | -1, x: Floa
     for (const stop = Math.min(x.length, i + n - 1 - at); i < stop; i++) {
       const value = sign * x[i]
       ring[at++] = value
-      if (value > prefix) prefix = value
-      out[i] = prefix > ring[at] ? prefix : ring[at]
+      prefix = value > prefix ? value : prefix
+      const suffix = ring[at]
+      out[i] = prefix > suffix ? prefix : suffix
     }
     if (i === x.length) break
-    ring[at] = sign * x[i]
-    for (let j = n - 2; j >= 0; j--) if (ring[j + 1] > ring[j]) ring[j] = ring[j + 1]
+    let suffix = sign * x[i]
+    ring[at] = suffix
+    for (let j = n - 2; j >= 0; j--) {
+      const value = ring[j]
+      ring[j] = suffix = suffix > value ? suffix : value
+    }
     at = 0
     prefix = Number.NEGATIVE_INFINITY
     out[i] = ring[0]

@@ -74,6 +74,8 @@ export const NETWORKS = {
     pooling_type: z.enum(['mean', 'max']).nullable().default('mean'),
     use_cls_token: z.boolean().default(false),
     scaling: z.enum(['std', 'mean', 'none']).default('std'),
+    /** Dense layers in 8 bits once it is trained: what is judged and served is that. */
+    int8: z.boolean().default(false),
     ...training(120, null),
   },
 } satisfies Record<string, Record<string, z.ZodType>>
@@ -127,6 +129,11 @@ export function networkProblems(kind: string, params: Record<string, unknown>): 
     found.push({
       key: 'num_attention_heads',
       message: `d_model ${of('d_model')} is not divisible by ${of('num_attention_heads')} heads`,
+    })
+  if (params.position_scale !== null && params.positional_encoding_type !== 'random')
+    found.push({
+      key: 'position_scale',
+      message: 'it is of encodings that are learned, which positional_encoding_type: random has',
     })
   if (of('patch_length') > of('context'))
     found.push({

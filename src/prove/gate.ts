@@ -116,13 +116,16 @@ export function explainRefusal({ gates }: Verdict, evidence?: Evidence): string[
   return gates
     .filter(({ pass }) => !pass)
     .map(gate => {
-      const remedy = gate.name === 'skill' ? SKILL : evidence && remedyFor(gate, evidence)
+      const remedy = WITHOUT_EVIDENCE[gate.name] ?? (evidence && remedyFor(gate, evidence))
       return remedy ? `${gate.reason}; ${remedy}` : `${gate.reason}`
     })
 }
 
-/** Whatever the bound, the figure is the lower end of an interval. */
-const SKILL = 'the predictions must beat a guess from the training labels more surely, on these rows or on more'
+/** Whatever bound and evidence: `skill` is the lower end of an interval. */
+const WITHOUT_EVIDENCE: Record<string, string> = {
+  skill: 'the predictions must beat a guess from the training labels more surely, on these rows or on more',
+  int8_loss_change: 'in 8 bits the network is another; without int8 it is what was trained',
+}
 
 /** Figures of the validation part, and those that need no trade. */
 const VALIDATED = /^(valid\.|deflated_sharpe$)/

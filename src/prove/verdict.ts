@@ -134,7 +134,7 @@ async function lookAtTest(
     : { metrics: { skill: skillOf(dataset, data, part, predicted, seed) }, backtest: {}, benchmark: {}, symbols: [] }
   const test = { ...figures, ...found.metrics }
   const known = { ...test, ...found.backtest, ...deflated(metrics), ...validated(metrics) }
-  const verdict = withGates(judge(known, config.gates), failedParity(parity))
+  const verdict = withGates(judge(known, config.gates), standingGates(proven, parity))
   return {
     ...verdict,
     explanation: explainRefusal(verdict, found.evidence),
@@ -202,11 +202,11 @@ function skillOf(dataset: Dataset, data: DatasetRows, { label }: Part, predicted
 /** Holds the gates that need no test part. */
 export function withoutTest(
   { metrics }: Pick<Selected, 'metrics'>,
-  { parity }: Pick<Proof, 'parity'>,
+  { proven, parity }: Pick<Proof, 'proven' | 'parity'>,
   gates: Gates,
 ): Judgement {
   const held = Object.fromEntries(Object.entries(gates).filter(([name]) => name.startsWith('valid.')))
-  const verdict = withGates(judge(validated(metrics), held), failedParity(parity))
+  const verdict = withGates(judge(validated(metrics), held), standingGates(proven, parity))
   return {
     ...verdict,
     explanation: [
@@ -260,11 +260,16 @@ export async function measureParity(dataset: Dataset, fit: Fit, kind: string, ra
   }
 }
 
-/** The gate that no config takes away: what is served must be what was judged. Shown only where it fails. */
-export function failedParity({ native_python, native_node, bound }: Parity): GateResult[] {
+/** The gates that no config takes away: what is served must be what was judged, and 8 bits must not cost more than they are worth. Parity is shown only where it fails. */
+export function standingGates({ metrics }: Fit, { native_python, native_node, bound }: Parity): GateResult[] {
   const worst = Math.max(native_python, native_node)
-  return worst <= bound ? [] : judge({ parity: worst }, { parity: `<= ${bound}` }).gates
+  const parity = worst <= bound ? [] : judge({ parity: worst }, { parity: `<= ${bound}` }).gates
+  const { int8_loss_change: change } = metrics
+  return change === undefined ? parity : [...parity, ...judge({ int8_loss_change: change }, INT8).gates]
 }
+
+/** How much larger the loss in 8 bits may be than that of the network as it was trained. */
+const INT8: Gates = { int8_loss_change: '<= 0.01' }
 
 /** Every column of the predictions for rows of a dataset, by onnxruntime in this process. */
 async function predictOnnx(dataset: Dataset, bytes: Uint8Array, ranges: Range[]): Promise<Predicted> {

@@ -18,7 +18,7 @@ import { type Fit, fitOnce, predictions } from '../learn/train.ts'
 import type { Selected } from '../prove/contest.ts'
 import { type GateResult, judge } from '../prove/gate.ts'
 import type { Predicted } from '../prove/select.ts'
-import { failedParity, measureParity, type Parity, type Verdict } from '../prove/verdict.ts'
+import { measureParity, type Parity, standingGates, type Verdict } from '../prove/verdict.ts'
 import { type BundleFile, type BundleManifest, bundleFolder, openBundle, writeBundle } from './bundle.ts'
 import { signingKey, trustedKeys } from './keys.ts'
 import { addVersion, nextVersion } from './versions.ts'
@@ -119,11 +119,13 @@ async function fitShipped(
     shipped,
     parity: again,
     refit,
-    failed: [...failedParity(again), ...(await disagreement(dataset, proven, shipped))],
+    failed: [...standingGates(shipped, again), ...(await disagreement(dataset, proven, shipped))].filter(
+      ({ pass }) => !pass,
+    ),
   }
 }
 
-/** The failed gate of a refit that ranks the test rows otherwise than the fit that was judged. A constant prediction has no ranks to disagree on. */
+/** The gate of a refit, which may rank the test rows otherwise than the fit that was judged. A constant prediction has no ranks to disagree on. */
 async function disagreement(dataset: Dataset, proven: Fit, shipped: Fit): Promise<GateResult[]> {
   const { test, folds } = dataset.split
   if (!test.length) return []
@@ -134,9 +136,7 @@ async function disagreement(dataset: Dataset, proven: Fit, shipped: Fit): Promis
   )
   return agreement === null
     ? []
-    : judge({ refit_agreement: agreement }, { refit_agreement: `>= ${RANK_AGREEMENT}` }).gates.filter(
-        ({ pass }) => !pass,
-      )
+    : judge({ refit_agreement: agreement }, { refit_agreement: `>= ${RANK_AGREEMENT}` }).gates
 }
 
 /** The least Spearman correlation of any class's probabilities, or that of the predictions; null where all of them are constant. */

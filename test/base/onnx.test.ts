@@ -7,7 +7,7 @@ import { random } from '../../src/base/random.ts'
 import { expected, expectedSequences, type Kind, modelFile, type SequenceKind } from '../registry/example.ts'
 
 const KINDS: Kind[] = ['logistic', 'trees', 'multiclass', 'linear']
-const SEQUENCES: SequenceKind[] = ['gru', 'lstm', 'attention', 'convolution']
+const SEQUENCES: SequenceKind[] = ['gru', 'lstm', 'attention', 'convolution', 'quantized']
 const loaded = new Map<string, OnnxModel>()
 
 async function load(kind: Kind | SequenceKind): Promise<OnnxModel> {

@@ -61,6 +61,7 @@ describe('what is refused', () => {
     [{ kind: 'patchtst', params: { d_model: 30, num_attention_heads: 4 } }, /num_attention_heads: d_model 30/],
     [{ kind: 'patchtst', params: { context: 8 } }, /patch_length: a patch of 16 rows/],
     [{ kind: 'patchtst', params: { patch_stride: 20 } }, /patch_stride: a stride of 20/],
+    [{ kind: 'patchtst', params: { position_scale: 0.1 } }, /position_scale: it is of encodings that are learned/],
     [{ kind: 'mlp', params: { loss: 'mae' } }, /loss: binary has a loss of its own/],
   ])('by what goes together: %j', (model, message) => expect(problems(model)).toEqual([expect.stringMatching(message)]))
 

@@ -1,6 +1,6 @@
 """Makes the sequence graphs of this folder and `sequences.json`: `python test/models/sequences.py`, with numpy, onnx and onnxruntime.
 
-Each is `features` float32 [N, L, C] to `probability` or `prediction`, with seeded weights and the operators that such models are exported to; what onnxruntime answers for `sequences`, several at once, is the reference of the tests.
+Each is `features` float32 [N, L, C] to `probability` or `prediction`, with seeded weights and the operators that such models are exported to; what onnxruntime answers for `sequences`, several at once or, of a quantized one, each by itself, is the reference of the tests.
 """
 
 import json
@@ -101,11 +101,24 @@ def convolution(seed: int, length: int, features: int, width: int, output: str, 
     return graph.model(length, features, output, columns, graph.linear(flat, 2 * width, columns))
 
 
+def quantized(seed: int, length: int, features: int, width: int, output: str, columns: int):
+    """A dense layer in 8 bits, whose input is scaled by the range of all rows of a run."""
+    graph = Graph(seed)
+    flat = graph.node("Flatten", graph.prepared(features), axis=1)
+    zero = graph.node("DynamicQuantizeLinear", flat, outputs=3)
+    whole, scale = zero[:-1] + "0", zero[:-1] + "1"
+    weights = graph.constant(graph.rng.integers(-63, 64, (length * features, width)).astype(np.int8))
+    product = graph.node("Cast", graph.node("MatMulInteger", whole, weights, zero), to=TensorProto.FLOAT)
+    x = graph.node("Relu", graph.node("Mul", product, graph.node("Mul", scale, graph.constant(np.float32(0.02)))))
+    return graph.model(length, features, output, columns, graph.linear(x, width, columns))
+
+
 def models():
     yield "gru", recurrent("GRU", 3, 1, 6, 3, 9, "probability", 2), 6, 3
     yield "lstm", recurrent("LSTM", 4, 2, 5, 4, 7, "prediction", 1), 5, 4
     yield "attention", attention(3, 7, 3, 10, "probability", 3), 7, 3
     yield "convolution", convolution(4, 9, 2, 5, "probability", 2), 9, 2
+    yield "quantized", quantized(5, 6, 3, 9, "prediction", 1), 6, 3
 
 
 def refused():
@@ -126,7 +139,9 @@ def main() -> None:
         rng = np.random.default_rng(7)
         x = rng.normal(size=(ROWS, length, features)).astype(np.float32)
         x[rng.random(x.shape) < 0.1] = np.nan
-        answer = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, {"features": x})[0]
+        session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+        runs = x[:, None] if name == "quantized" else [x]
+        answer = np.concatenate([session.run(None, {"features": rows})[0] for rows in runs])
         cells = [[[None if np.isnan(v) else float(v) for v in row] for row in sequence] for sequence in x]
         expected[name] = {"sequences": cells, "answer": answer.tolist()}
     (HERE / "sequences.json").write_text(json.dumps(expected) + "\n")

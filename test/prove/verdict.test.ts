@@ -1,8 +1,12 @@
 import { describe, expect, it } from 'vitest'
+import type { Fit } from '../../src/learn/train.ts'
 import { distance, withoutTest } from '../../src/prove/verdict.ts'
 
 const chosen = { metrics: { sharpe: 0.5, trades: 30 } }
-const proof = (native_node: number) => ({ parity: { native_python: 0, native_node, bound: 1e-6, rows: 30 } })
+const proof = (native_node: number, metrics = {}) => ({
+  proven: { metrics } as Fit,
+  parity: { native_python: 0, native_node, bound: 1e-6, rows: 30 },
+})
 
 describe('without a test part', () => {
   it('holds the gates on validation, and says which fail by how much', () => {
@@ -26,6 +30,16 @@ describe('without a test part', () => {
     const { pass, explanation } = withoutTest(chosen, proof(0.1), {})
     expect(pass).toBe(false)
     expect(explanation[1]).toBe('parity is 0.1, and must be <= 0.000001: 0.1 too high')
+  })
+
+  it('refuses 8 bits that cost more than a hundredth of the loss, whatever gates the config has', () => {
+    const judged = [0.01, 0.011, null].map(change => withoutTest(chosen, proof(0, { int8_loss_change: change }), {}))
+    expect(judged.map(({ pass, gates }) => [pass, gates.map(({ name }) => name)])).toEqual(
+      [true, false, false].map(pass => [pass, ['int8_loss_change']]),
+    )
+    expect(judged[1].explanation[1]).toBe(
+      'int8_loss_change is 0.011, and must be <= 0.01: 0.001 too high; in 8 bits the network is another; without int8 it is what was trained',
+    )
   })
 })
 

@@ -13,7 +13,7 @@ import { addVersion } from '../../src/registry/versions.ts'
 const MODELS = new URL('../models/', import.meta.url)
 
 export type Kind = 'logistic' | 'trees' | 'multiclass' | 'linear'
-export type SequenceKind = 'gru' | 'lstm' | 'attention' | 'convolution'
+export type SequenceKind = 'gru' | 'lstm' | 'attention' | 'convolution' | 'quantized'
 
 export const modelFile = (name: string): Uint8Array => readFileSync(new URL(`${name}.onnx`, MODELS))
 
@@ -52,6 +52,7 @@ const TASKS = {
   lstm: { task: 'regression', classes: [], output: 'prediction' },
   attention: { task: 'multiclass', classes: ['down', 'flat', 'up'], output: 'probability' },
   convolution: { task: 'binary', classes: [0, 1], output: 'probability' },
+  quantized: { task: 'regression', classes: [], output: 'prediction' },
 } as const
 
 export type Content = Omit<BundleManifest, 'files' | 'format'>

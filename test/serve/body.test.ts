@@ -5,7 +5,7 @@ import { promote } from '../../src/registry/versions.ts'
 import { expectedSequences, register, rowsOf, type SequenceKind } from '../registry/example.ts'
 import { bodyOf, HEAD, homeWith, raw, serve } from './serving.ts'
 
-const KINDS: SequenceKind[] = ['gru', 'lstm', 'attention', 'convolution']
+const KINDS: SequenceKind[] = ['gru', 'lstm', 'attention', 'convolution', 'quantized']
 
 type Row = (number | null)[]
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -26,6 +27,7 @@ def save(folder: str, checkpoint: Checkpoint, keep: int) -> tuple[str, int]:
     """Temporary file, fsync, rename; it and those before it stay, `keep` in all. Gives its path and bytes."""
     path = os.path.join(folder, f"checkpoint-{checkpoint.step:010d}.safetensors")
     temporary = os.path.join(folder, f".{os.path.basename(path)}.{os.getpid()}")
+    forget_dead(folder)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
     save_file(tensors, temporary, {"format": FORMAT, "state": json.dumps(checkpoint.state)})
     with open(temporary, "rb+") as file:
@@ -38,6 +40,13 @@ def save(folder: str, checkpoint: Checkpoint, keep: int) -> tuple[str, int]:
     for step in set(steps(folder)) - set(earlier):  # a later one was passed over when this training went on
         os.unlink(os.path.join(folder, f"checkpoint-{step:010d}.safetensors"))
     return path, os.path.getsize(path)
+
+
+def forget_dead(folder: str) -> None:
+    """Removes what processes that are no more were writing."""
+    for name in os.listdir(folder):
+        if name.startswith(".checkpoint-") and not psutil.pid_exists(int(name.rpartition(".")[2])):
+            os.unlink(os.path.join(folder, name))
 
 
 def steps(folder: str) -> list[int]:
@@ -70,15 +79,15 @@ def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {prefix + name: tensor for name, tensor in tensors.items()}
 
 
-def generators() -> dict[str, Tensor]:
-    """States of the generators that dropout draws from."""
+def generators(device: torch.device) -> dict[str, Tensor]:
+    """States of the generators that dropout on a device, and all else, draws from."""
     found = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        found["cuda"] = torch.cuda.get_rng_state()
+    if device.type != "cpu":
+        found[device.type] = torch.get_device_module(device).get_rng_state()
     return found
 
 
 def set_generators(states: dict[str, Tensor]) -> None:
-    torch.set_rng_state(states["cpu"])
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"])
+    torch.set_rng_state(states.pop("cpu"))
+    for device, state in states.items():
+        torch.get_device_module(device).set_rng_state(state)

@@ -48,15 +48,21 @@ class Convolutions(nn.Module):
 
 
 class Recurrence(nn.Module):
-    """(B, L, C) -> (B, hidden): the last state of stacked LSTM or GRU layers, dropout between them."""
+    """(B, L, C) -> (B, hidden): the last state of stacked LSTM or GRU layers, dropout between them.
+
+    Cells of one layer each: the dropout in those of several keeps a state in cuDNN that no checkpoint can hold.
+    """
 
     def __init__(self, cell: str, channels: int, *, hidden: int, layers: int, dropout: float):
         super().__init__()
-        between = dropout if layers > 1 else 0.0
-        self.cells = CELLS[cell](channels, hidden, layers, batch_first=True, dropout=between)
+        widths = [channels, *[hidden] * (layers - 1)]
+        self.cells = nn.ModuleList(CELLS[cell](width, hidden, batch_first=True) for width in widths)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.cells(x)[0][:, -1]
+        for number, cell in enumerate(self.cells):
+            x, _ = cell(self.dropout(x) if number else x)
+        return x[:, -1]
 
 
 class Dense(nn.Module):

@@ -22,16 +22,16 @@ from torch import Tensor, nn
 from .. import artefacts, data, deep, export, fit, prepare
 from ..prepare import Defaults, Preparation
 from ..protocol import Categories, Export, Failure, Fit, Forecast, Measured, treatments
-from . import graph, trainer, windows
+from . import graph, int8, trainer, windows
 from .ahead import Ahead, ahead_of, check_known, check_reach, columns_of, errors
-from .losses import loss_of
+from .answers import full_passes, named, onnx_predictions, predictions, rows_at_once
+from .losses import LossOf, loss_of
 from .trainer import Recipe, Trained, Watch
 from .windows import Samples, Windows
 
 NUMBERS = Defaults(impute="median", scale="standard")
 NUMBER_TASKS = ("regression", "forecast")
 ROWS_AT_ONCE = 1 << 16
-PREDICTED = 256  # rows of every pass: kernels round by the size of a batch, and a row's answer must not depend on it
 
 
 @dataclass
@@ -46,6 +46,11 @@ class Material:
     weight: np.ndarray | None  # (K,) by class
     scale: tuple[np.ndarray, np.ndarray]  # shift and scale of each output that is a number
 
+    def shape(self) -> list[int]:
+        """Of a sample as the graph will be given it: [F], or [L, F]."""
+        features = self.raw.features.shape[1]
+        return [features] if self.windows.length == 1 else [self.windows.length, features]
+
 
 def run(request: Fit, engine: fit.Engine, emit: fit.Emit, stopping: threading.Event) -> dict[str, Any]:
     """Trains, predicts and writes; answers the fields of `done`."""
@@ -56,17 +61,23 @@ def run(request: Fit, engine: fit.Engine, emit: fit.Emit, stopping: threading.Ev
     elif start.recipe.processes > 1:
         from . import processes
 
-        trained = processes.train(request, start.recipe.processes, emit, stopping)
+        trained = processes.train(request, start.recipe, emit, stopping)
     else:
         trained = train(request, start, emit, stopping)
     seconds = time.perf_counter() - began
     start.network.load_state_dict(trained.weights)
-    return finish(request, start.network, trained, start.material, start.recipe, seconds)
+    return finish(request, start, trained, seconds)
 
 
 def trained_here(request: Fit, engine: fit.Engine, emit: fit.Emit, stopping: threading.Event) -> Trained:
     """The training alone, in this process."""
     return train(request, prepared_start(request, engine), emit, stopping)
+
+
+def check_folders(request: Fit) -> None:
+    for folder in (request.out, request.checkpoints):
+        if folder is not None and not os.path.isdir(folder):
+            raise Failure("BAD_REQUEST", f"{folder} is no folder")
 
 
 @dataclass
@@ -82,30 +93,35 @@ class Start:
 
 
 def prepared_start(request: Fit, engine: fit.Engine) -> Start:
+    check_folders(request)
     family = deep.load(request.model.kind)
     params = parameters(request, family)
     recipe = recipe_of(params, request)
     torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
     raw = source(request, engine, params["context"])
-    parts = (request.rows.train, stop_rows(request, recipe))
-    train, stop = (indices(data.row_numbers(rows, len(raw.ends))) for rows in parts)
-    learned = np.concatenate([train, stop])
+    train, judges = (indices(data.row_numbers(rows, len(raw.ends))) for rows in (request.rows.train, request.rows.stop))
+    stop = judges[:0] if recipe.patience is None else judges
+    learned = np.concatenate([train, judges if params.get("int8") else stop])
     if request.dataset.forecast:
         check_reach(raw, request.dataset.forecast.horizon, learned)
-    material = gather(request, engine, params, raw, train)
+    material = gather(request, engine, params, raw, train, learned)
     if isinstance(material.y, Ahead):
         check_known(material.y, learned)
     return Start(params, recipe, material, built(family, params, material, request), train, stop)
 
 
 def train(request: Fit, start: Start, emit: fit.Emit, stopping: threading.Event) -> Trained:
-    task, params, material = request.dataset.task, start.params, start.material
-    loss = loss_of(task, outputs_of(start.network, material.windows), params["loss"], params["quantile"])
+    task, material, loss = request.dataset.task, start.material, loss_in(request, start)
     samples, stop = (samples_of(material, rows, task) for rows in (start.train, start.stop))
     if material.learned is not None:
         samples.windows = Windows(torch.from_numpy(material.learned), torch.arange(len(samples)), 1)
     watch = Watch(emit, stopping, request.checkpoints, identity(request))
     return trainer.train(start.network, loss, samples, stop if len(stop) else None, start.recipe, watch)
+
+
+def loss_in(request: Fit, start: Start) -> LossOf:
+    outputs = outputs_of(start.network, start.material.windows)
+    return loss_of(request.dataset.task, outputs, start.params["loss"], start.params["quantile"])
 
 
 def read_trained(path: str, wanted: str) -> Trained:
@@ -126,34 +142,39 @@ def written(trained: Trained, own: str) -> bytes:
     return safetensors_bytes(trained.weights, {"trained": json.dumps(known | {"identity": own})})
 
 
-def finish(
-    request: Fit, network: nn.Module, trained: Trained, material: Material, recipe: Recipe, seconds: float
-) -> dict[str, Any]:
+def finish(request: Fit, start: Start, trained: Trained, seconds: float) -> dict[str, Any]:
     """Predictions and files of a network whose weights are the best ones."""
-    answer, task = answer_of(request, material, network), request.dataset.task
-    rows = indices(data.row_numbers(request.rows.predict, len(material.raw.ends)))
-    network.to("cpu")
-    predicted = predictions(network, material.windows, rows, answer)
-    columns = named(predicted, request.dataset.forecast)
+    material, task, threads = start.material, request.dataset.task, start.recipe.threads or 1
+    network = start.network.to("cpu")
+    answer = answer_of(request, material, network)
     metrics = described(trained, seconds, network, task)
     files = {
         "history.json": json.dumps(trained.history).encode(),
         "model.safetensors": written(trained, identity(request)),
     }
+    read, body, is_int8, began = partial(full_passes, network), None, start.params.get("int8", False), time.perf_counter()
+    if is_int8 or isinstance(request, Export):
+        body = graph.network_proto(network, material.windows.length, material.windows.rows.shape[1])
+    if is_int8:
+        body = int8.quantized(body)
+    exporting = time.perf_counter() - began
+    if is_int8:
+        exact, read = read, int8.Reader(body, threads)
+        metrics |= int8.cost(exact, read, loss_in(request, start), some_samples(request, start))
+    rows = indices(data.row_numbers(request.rows.predict, len(material.raw.ends)))
+    predicted = predictions(read, material.windows, rows, answer)
+    columns = named(predicted, request.dataset.forecast)
     if isinstance(material.y, Ahead):
         by_step = errors(material.y, rows, predicted)
         metrics |= {name: fit.number(values.mean()) for name, values in by_step.items()}
         listed = {name: [fit.number(value) for value in values] for name, values in by_step.items()}
         files["errors.json"] = json.dumps(listed).encode()
     if isinstance(request, Export):
-        at = time.perf_counter()
-        shape = [material.raw.features.shape[1]]
-        if material.windows.length > 1:
-            shape.insert(0, material.windows.length)
-        channels = material.windows.rows.shape[1]
-        files["model.onnx"] = graph.graph(material.prepared, network, answer, shape, channels, task)
-        metrics["export_seconds"] = time.perf_counter() - at
-        again = onnx_predictions(files["model.onnx"], material, rows, predicted.shape[1], recipe.threads or 1)
+        began = time.perf_counter()
+        files["model.onnx"] = graph.graph(material.prepared, body, answer, material.shape(), task)
+        metrics["export_seconds"] = exporting + time.perf_counter() - began
+        at_once = 1 if is_int8 else rows_at_once(math.prod(material.shape()))
+        again = onnx_predictions(files["model.onnx"], material.raw, material.windows.length, rows, answer, threads, at_once)
         columns |= {f"onnx_{name}": values for name, values in named(again, request.dataset.forecast).items()}
         metrics["parity"] = fit.difference(predicted, again)
     files["predictions.arrow"] = artefacts.arrow_file(columns)
@@ -166,29 +187,29 @@ def finish(
     }
 
 
+def some_samples(request: Fit, start: Start) -> Samples:
+    """Those that judge a change of the network: rows that stopped it, or else that it learned from, evenly spread."""
+    rows = indices(data.row_numbers(request.rows.stop, len(start.material.raw.ends)))
+    rows = rows if len(rows) else start.train
+    spread = np.linspace(0, len(rows) - 1, min(len(rows), int8.MEASURED)).astype(np.int64)
+    return samples_of(start.material, rows[spread], request.dataset.task)
+
+
 def described(trained: Trained, seconds: float, network: nn.Module, task: str) -> dict[str, float | None]:
     """Figures of a training. Seconds of its steps: `other` is what is neither forward, backward nor optimizer."""
-    took = trained.seconds
-    other = took["total"] - took["forward"] - took["backward"] - took["optimizer"]
+    took = trained.seconds or {}
+    other = took["total"] - took["forward"] - took["backward"] - took["optimizer"] if took else None
     metrics: dict[str, float | None] = {
         "parameters": parameters_of(network),
         "model_bytes": sum(value.nbytes for value in trained.weights.values()),
         "train_seconds": seconds,
-        "step_seconds": took["total"],
-        "data_seconds": took["data"],
+        "step_seconds": took.get("total"),
+        "data_seconds": took.get("data"),
         "other_seconds": other,
     }
     if trained.stop_loss is not None:
         metrics["stop_loss" if task in NUMBER_TASKS else "stop_log_loss"] = trained.stop_loss
     return metrics
-
-
-def named(predicted: np.ndarray, forecast: Forecast | None) -> dict[str, np.ndarray]:
-    """Columns of predictions.arrow; of a forecast h1_A, h1_B, h2_A ...: step and feature."""
-    if forecast is None:
-        return fit.named(predicted)
-    names = [f"h{step + 1}_{name}" for step in range(forecast.horizon) for name in forecast.of]
-    return dict(zip(names, predicted.T, strict=True))
 
 
 def parameters_of(network: nn.Module) -> int:
@@ -217,14 +238,10 @@ def recipe_of(params: dict[str, Any], request: Fit) -> Recipe:
         raise Failure("BAD_PARAM", f"{request.model.kind}: {error}") from None
 
 
-def stop_rows(request: Fit, recipe: Recipe) -> Any:
-    return request.rows.stop if recipe.patience is not None else []
-
-
 def gather(
-    request: Fit, engine: fit.Engine, params: dict[str, Any], raw: data.Sequence, train: np.ndarray
+    request: Fit, engine: fit.Engine, params: dict[str, Any], raw: data.Sequence, train: np.ndarray, learned: np.ndarray
 ) -> Material:
-    """Rows, labels and preparation, as training rows alone teach it."""
+    """Rows, labels and preparation, as training rows alone teach it; `learned`: those and the ones that stop it."""
     dataset, context = request.dataset, params["context"]
     fit.check_encodings(request, native=False)
     short = np.flatnonzero(raw.before() < context - 1)
@@ -232,7 +249,7 @@ def gather(
         reason = f"a sample ends with row {raw.ends[short[0]]}, before which its symbol has no {context - 1}"
         raise Failure("BAD_REQUEST", reason)
     balanced = fit.class_weight(params["class_weight"], dataset.task)
-    y = np.zeros(len(raw.ends)) if dataset.forecast else labels(request, engine.table(request).label, train)
+    y = np.zeros(len(raw.ends)) if dataset.forecast else labels(request, engine.table(request).label, learned)
     fit.check_classes(y[train], dataset.classes, dataset.task)
     what = (*data.key(dataset), tuple(dataset.classes), dataset.task, data.rows_key(request.rows.train), context)
     what = (*what, msgspec.json.encode(dataset.forecast))
@@ -248,10 +265,10 @@ def gather(
     return Material(raw, prepared, made, learned, y, weight, scale)
 
 
-def labels(request: Fit, label: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """(N,) class numbers, or numbers; -1 or NaN where the label is unknown, which in no training row it may be."""
+def labels(request: Fit, label: np.ndarray, learned: np.ndarray) -> np.ndarray:
+    """(N,) class numbers, or numbers; -1 or NaN where the label is unknown, which it may be in no row that is learned from."""
     dataset = request.dataset
-    data.targets(label[train], dataset)
+    data.targets(label[learned], dataset)
     y = np.full(len(label), np.nan) if dataset.task == "regression" else np.full(len(label), -1)
     known = np.isfinite(label)
     y[known] = data.targets(label[known], dataset)
@@ -355,52 +372,9 @@ def outputs_of(network: nn.Module, read: Windows) -> int:
 
 def answer_of(request: Fit, material: Material, network: nn.Module) -> graph.Answer:
     if request.dataset.task in NUMBER_TASKS:
-        return graph.Answer("identity", *material.scale)
-    return graph.Answer("sigmoid" if outputs_of(network.to("cpu"), material.windows) == 1 else "softmax")
-
-
-def predictions(network: nn.Module, read: Windows, rows: np.ndarray, answer: graph.Answer) -> np.ndarray:
-    """(N, K) float32 probabilities, or (N, 1) values. NOT_FINITE."""
-    made = [np.empty((0, 2 if answer.link == "sigmoid" else outputs_of(network, read)))]
-    numbers = torch.from_numpy(rows)
-    for start in range(0, len(rows), PREDICTED):
-        block = numbers[start : start + PREDICTED]
-        full = torch.cat([block, block[-1:].expand(PREDICTED - len(block))])
-        scores = trainer.answer(network, read.batch(full), torch.device("cpu"))[: len(block)]
-        made.append(linked(scores.double(), answer).numpy())
-    predicted = np.concatenate(made)
-    with np.errstate(over="ignore"):
-        predicted = predicted.astype(np.float32)
-    if not np.isfinite(predicted).all():
-        raise Failure("NOT_FINITE", "the model predicts values that are not finite")
-    return predicted
-
-
-def linked(scores: Tensor, answer: graph.Answer) -> Tensor:
-    if answer.link == "softmax":
-        return scores.softmax(1)
-    if answer.link == "identity":
-        return scores * torch.from_numpy(answer.scale) + torch.from_numpy(answer.shift)
-    one = scores.sigmoid()
-    return torch.cat([1 - one, one], 1)
-
-
-def onnx_predictions(model: bytes, material: Material, rows: np.ndarray, columns: int, threads: int) -> np.ndarray:
-    """What onnxruntime makes of raw rows."""
-    raw, length = material.raw, material.windows.length
-    session = export.session(model, threads)
-    made = [np.empty((0, columns), np.float32)]
-    for block in np.array_split(rows, math.ceil(len(rows) / rows_at_once(length * raw.features.shape[1])) or 1):
-        ends = raw.ends[block]
-        if len(ends):
-            given = raw.features[ends] if length == 1 else raw.features[ends[:, None] + np.arange(1 - length, 1)]
-            made.append(session.run(None, {"features": np.ascontiguousarray(given)})[0])
-    return np.concatenate(made)
-
-
-def rows_at_once(values: int) -> int:
-    """Rows of so many values each that take 16 MB together."""
-    return max(1, (1 << 22) // values)
+        return graph.Answer("identity", len(material.scale[0]), *material.scale)
+    outputs = outputs_of(network, material.windows)
+    return graph.Answer("sigmoid", 2) if outputs == 1 else graph.Answer("softmax", outputs)
 
 
 def indices(rows: np.ndarray | slice) -> np.ndarray:
@@ -410,6 +384,8 @@ def indices(rows: np.ndarray | slice) -> np.ndarray:
 def identity(request: Fit) -> str:
     """Of all that decides on a training."""
     rows = [data.rows_key(part) for part in (request.rows.train, request.rows.stop)]
-    dataset = request.dataset
-    decides = (dataset.digest, dataset.features, dataset.label, dataset.forecast, request.model, rows)
+    dataset = msgspec.to_builtins(request.dataset) | {"path": None}
+    if dataset["sequence"]:
+        dataset["sequence"] |= {"path": None}
+    decides = (dataset, request.model, rows)
     return hashlib.sha256(msgspec.json.encode((*decides, request.iterations))).hexdigest()

@@ -24,20 +24,20 @@ class Answer:
     """What becomes of a network's answer: the link, and for numbers shift and scale of the labels, of each output."""
 
     link: str  # sigmoid | softmax | identity
+    columns: int  # of what is predicted
     shift: np.ndarray | None = None
     scale: np.ndarray | None = None
 
 
-def graph(prepared: Preparation, network: nn.Module, answer: Answer, shape: list[int], channels: int, task: str) -> bytes:
-    """`features` float32 [N, F] or [N, L, F] -> `probability` [N, K] or `prediction` [N, outputs]. `channels`: F prepared."""
+def graph(prepared: Preparation, made: onnx.ModelProto, answer: Answer, shape: list[int], task: str) -> bytes:
+    """`features` float32 [N, F] or [N, L, F] -> `probability` [N, K] or `prediction` [N, outputs]; `made`: the network's."""
     length, features = (1, shape[0]) if len(shape) == 1 else shape
-    made = network_proto(network, length, channels)
     nodes = Nodes()
     rows = "features"
     if length > 1:
         rows = reshaped(nodes, rows, [-1, features], "rows")
     name = nodes.add("Cast", [export.matrix(nodes, prepared, features, rows)], "single", to=TensorProto.FLOAT)
-    name = reshaped(nodes, name, [-1, length, channels], "windows")
+    name = reshaped(nodes, name, [-1, length, len(prepared.sources())], "windows")
     name = appended(nodes, made.graph, name)
     name = nodes.add("Cast", [name], "logits", to=TensorProto.DOUBLE)
     if answer.link == "identity":

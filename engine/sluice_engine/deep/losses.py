@@ -5,12 +5,17 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..protocol import Failure
+
 LossOf = Callable[[Tensor, Tensor], Tensor]
 
 
 def loss_of(task: str, outputs: int, name: str | None, quantile: float) -> LossOf:
     if task in ("regression", "forecast"):
-        return {None: mse, "mse": mse, "mae": mae, "quantile": pinball(quantile)}[name]
+        known = {None: mse, "mse": mse, "mae": mae, "quantile": pinball(quantile)}
+        if name not in known:
+            raise Failure("BAD_PARAM", f"loss: {name} is neither mse, mae nor quantile")
+        return known[name]
     return binary_cross_entropy if outputs == 1 else cross_entropy
 
 

@@ -6,6 +6,7 @@ last one took fits, by the resident size.
 """
 
 import gc
+import math
 import threading
 import time
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from torch import nn
 
 from .. import deep
 from ..protocol import BatchSize, Failure, Measured, Parameters, Stopped
-from . import fit
+from . import fit, trainer
 from .losses import loss_of
 
 FIRST = 8
@@ -46,19 +47,20 @@ def made(request: Measured, family: ModuleType, params: dict[str, Any]) -> nn.Mo
 
 
 def search(request: BatchSize, family: ModuleType, params: dict[str, Any], stopping: threading.Event) -> dict[str, Any]:
-    device = torch.device(chosen(params["device"]))
+    device = torch.device(trainer.device_of(params["device"]))
     torch.set_num_threads(params["threads"] or psutil.cpu_count() or 1)
-    network = made(request, family, params).to(device).train()
+    network = made(request, family, params).train()
     optimizer = torch.optim.AdamW(network.parameters(), fused=True)
-    limit = request.memory_mb or (FREE_SHARE * psutil.virtual_memory().available + resident()) / MB
+    limit = request.memory_mb or room_mb(device)
     tried: list[dict[str, Any]] = []
     size = FIRST
     while size <= LARGEST and guessed_mb(tried) <= limit:
         if stopping.is_set():
             raise Stopped
         tried.append(attempt(Trial(network, optimizer, params, request, device), size))
-        if not tried[-1]["fits"] or tried[-1]["memory_mb"] > limit:
-            tried[-1]["fits"] = False
+        if tried[-1]["fits"] and tried[-1]["memory_mb"] > limit:
+            tried[-1] |= {"fits": False, "reason": f"it took {tried[-1]['memory_mb']:.0f} MB, there are {limit:.0f}"}
+        if not tried[-1]["fits"]:
             break
         size *= 2
     else:
@@ -67,6 +69,13 @@ def search(request: BatchSize, family: ModuleType, params: dict[str, Any], stopp
             tried.append({"batch_size": size, "fits": False, "reason": reason, "memory_mb": None, "seconds": None})
     fitting = [one["batch_size"] for one in tried if one["fits"]]
     return {"batch_size": max(fitting, default=None), "tried": tried, "device": str(device)}
+
+
+def room_mb(device: torch.device) -> float:
+    """What a CPU machine can give without swapping; a GPU says itself when its memory ends."""
+    if device.type == "cuda":
+        return math.inf
+    return (FREE_SHARE * psutil.virtual_memory().available + resident()) / MB
 
 
 @dataclass
@@ -85,6 +94,7 @@ def attempt(trial: Trial, size: int) -> dict[str, Any]:
     peak = Peak(trial.device)
     try:
         with peak:
+            trial.network.to(trial.device)
             step(trial, size)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not is_memory(error):
@@ -93,27 +103,31 @@ def attempt(trial: Trial, size: int) -> dict[str, Any]:
     finally:
         trial.optimizer.zero_grad(set_to_none=True)
         gc.collect()
-        if trial.device.type == "cuda":
-            torch.cuda.empty_cache()
+        if trial.device.type != "cpu":
+            torch.get_device_module(trial.device).empty_cache()
     return base | {"fits": True, "memory_mb": peak.mb, "seconds": time.perf_counter() - began}
 
 
 def step(trial: Trial, size: int) -> None:
     length, channels = trial.params["context"], trial.request.channels
     x = torch.randn(size, length, channels, device=trial.device)
-    answer = trial.network(x)
+    precision = trainer.precision_of(trial.params["precision"], trial.device.type)
+    with torch.autocast(trial.device.type, getattr(torch, precision), enabled=precision != "float32"):
+        answer = trial.network(x).float()
     outputs = answer.shape[1]
     is_number = trial.request.task in fit.NUMBER_TASKS
     y = torch.zeros_like(answer) if is_number else torch.zeros(size, device=trial.device, dtype=torch.int64)
     loss = loss_of(trial.request.task, outputs, trial.params["loss"], trial.params["quantile"])
     loss(answer, y).mean().backward()
     trial.optimizer.step()
-    if trial.device.type == "cuda":
-        torch.cuda.synchronize()
+    if trial.device.type != "cpu":
+        torch.get_device_module(trial.device).synchronize()
 
 
 def is_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    """MPS and the CPU have no error of their own for it."""
+    said = any(words in str(error) for words in ("can't allocate memory", "out of memory"))
+    return said or isinstance(error, torch.OutOfMemoryError | MemoryError)
 
 
 def guessed_mb(tried: list[dict[str, Any]]) -> float:
@@ -125,7 +139,7 @@ def guessed_mb(tried: list[dict[str, Any]]) -> float:
 
 
 class Peak:
-    """The highest resident size while it is open, looked at every 5 ms, or what CUDA had reserved."""
+    """The highest resident size while it is open, looked at every 5 ms, or what CUDA had reserved, or MPS has."""
 
     def __init__(self, device: torch.device):
         self.device, self.mb, self.ended = device, resident() / MB, threading.Event()
@@ -147,13 +161,9 @@ class Peak:
         self.mb = max(self.mb, resident() / MB)
         if self.device.type == "cuda":
             self.mb = torch.cuda.max_memory_reserved(self.device) / MB
+        if self.device.type == "mps":
+            self.mb = max(self.mb, torch.mps.driver_allocated_memory() / MB)
 
 
 def resident() -> int:
     return psutil.Process().memory_info().rss
-
-
-def chosen(device: str) -> str:
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"

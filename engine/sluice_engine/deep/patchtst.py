@@ -32,10 +32,11 @@ DEFAULTS = {
     "pooling_type": "mean",  # None, of forecasts alone: the head reads every patch, as in the paper
     "use_cls_token": False,
     "scaling": "std",
+    "int8": False,  # dense layers in 8 bits, once it is trained
     "threads": None,
 }
 BINARY = 2
-OURS = ("context", "position_scale", "threads")
+OURS = ("context", "position_scale", "int8", "threads")
 
 
 ANSWERS = {
@@ -59,6 +60,8 @@ class PatchTST(nn.Module):
         )
         self.model, self.answer = kind(config), ANSWERS[kind]
         if params["position_scale"] is not None:
+            if params["positional_encoding_type"] != "random":
+                raise ValueError("position_scale is of encodings that are learned: positional_encoding_type: random")
             encoding = self.model.model.encoder.positional_encoder.position_enc
             nn.init.uniform_(encoding, -params["position_scale"], params["position_scale"])
 
@@ -86,8 +89,3 @@ def forecaster(params: dict, channels: int, length: int, horizon: int, of: list[
     """Each channel's patches foretell that channel, by one head for all, as in the paper."""
     whole = PatchTST(PatchTSTForPrediction, params, channels, length, prediction_length=horizon)
     return InOrder(patchtst=whole, chosen=Chosen(of))
-
-
-def patches(params: dict, length: int) -> int:
-    """How many patches a window is cut into."""
-    return (max(length, params["patch_length"]) - params["patch_length"]) // params["patch_stride"] + 1

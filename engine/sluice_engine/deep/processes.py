@@ -19,17 +19,21 @@ from .. import artefacts, fit, protocol
 from ..process import die_with_parent, take_stdout
 from ..protocol import Failure, Fit, Stopped
 from . import fit as networks
-from .trainer import Trained
+from . import trainer
+from .trainer import Recipe, Trained
 
 REQUEST, TRAINED, FAILED = ".request.json", ".trained.safetensors", ".failed.json"
 STOPPED = 75  # exit code of a process that was asked to stop
+SHUTDOWN_SECONDS = 3600  # a step and a checkpoint of a large network take longer than torchrun's 30 s
 
 
-def train(request: Fit, processes: int, emit: fit.Emit, stopping: threading.Event) -> Trained:
-    """What training in this process would give, but for rounding."""
+def train(request: Fit, recipe: Recipe, emit: fit.Emit, stopping: threading.Event) -> Trained:
+    """What training in this process would give, but for rounding. BAD_PARAM."""
+    check_devices(recipe)
     path = os.path.join(request.out, REQUEST)
     artefacts.write(request.out, REQUEST, msgspec.json.encode(request))
-    command = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m", __name__, path]
+    how = ["--standalone", "--shutdown-timeout", str(SHUTDOWN_SECONDS), "--nproc-per-node", str(recipe.processes)]
+    command = ["torch.distributed.run", *how, "-m", __name__, path]
     child = subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.PIPE, preexec_fn=die_with_parent)
     ended = threading.Event()
     threading.Thread(target=terminate, args=(child, stopping, ended), daemon=True).start()
@@ -47,6 +51,13 @@ def train(request: Fit, processes: int, emit: fit.Emit, stopping: threading.Even
         for name in (REQUEST, TRAINED, FAILED):
             if os.path.exists(os.path.join(request.out, name)):
                 os.unlink(os.path.join(request.out, name))
+
+
+def check_devices(recipe: Recipe) -> None:
+    device = trainer.device_of(recipe.device)
+    there = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device, recipe.processes)
+    if recipe.processes > there:
+        raise Failure("BAD_PARAM", f"processes: {recipe.processes} need as many devices, and there is {there} of {device}")
 
 
 def terminate(child: subprocess.Popen, stopping: threading.Event, ended: threading.Event) -> None:

@@ -3,13 +3,15 @@
 import contextlib
 import math
 import os
+import re
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -19,31 +21,35 @@ from torch import Tensor, nn
 from ..protocol import Failure, Stopped
 from . import checkpoint, windows
 from .checkpoint import Checkpoint
+from .losses import LossOf
 from .windows import Samples
 
 TOLD_SECONDS = 0.5
 HISTORY_STEPS = 5000
 PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+NOT_DETERMINISTIC = re.compile(r"(.+?) (?:does not have a deterministic impl|defaults to a non-deterministic algorithm)")
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Above = Annotated[float, msgspec.Meta(gt=0)]
 
 
 @dataclass
 class Recipe:
     """The parameters of a training, as deep.TRAINING names them."""
 
-    epochs: int
-    batch_size: int
-    accumulate: int
-    learning_rate: float
-    weight_decay: float
-    schedule: str
-    patience: int | None
-    clip_norm: float | None
-    precision: str
-    device: str
-    threads: int | None
-    processes: int
-    checkpoint_seconds: float
-    keep_checkpoints: int
+    epochs: Count
+    batch_size: Count
+    accumulate: Count
+    learning_rate: Above
+    weight_decay: Annotated[float, msgspec.Meta(ge=0)]
+    schedule: Literal["one_cycle", "plateau", "constant"]
+    patience: Count | None
+    clip_norm: Above | None
+    precision: Literal["auto", "float32", "bfloat16", "float16"]
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    threads: Count | None
+    processes: Count
+    checkpoint_seconds: Above
+    keep_checkpoints: Count
     seed: int
     only_epochs: int | None = None  # ends after so many of `epochs`, whatever the loss
 
@@ -65,7 +71,7 @@ class Trained:
     stop_loss: float | None
     history: dict[str, list]
     nondeterministic: list[str]
-    seconds: dict[str, float]  # data, forward, backward, optimizer; total: the whole of every step
+    seconds: dict[str, float] | None  # data, forward, backward, optimizer; total: steps and what is done between them. None on a GPU, which works on while the clock is read
 
 
 @dataclass
@@ -81,9 +87,6 @@ class State:
     history: dict[str, list] = field(default_factory=lambda: {"steps": [], "epochs": []})
 
 
-LossOf = Callable[[Tensor, Tensor], Tensor]  # (B, outputs), (B,) or (B, outputs) -> (B,)
-
-
 def train(
     network: nn.Module, loss_of: LossOf, samples: Samples, stop: Samples | None, recipe: Recipe, watch: Watch
 ) -> Trained:
@@ -91,16 +94,33 @@ def train(
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with nondeterminism() as found:
         training = Training(network, loss_of, samples, stop, recipe, watch)
         training.run()
-    odd = {str(warning.message).split(" does not have")[0] for warning in caught if is_nondeterminism(warning)}
-    return training.result(sorted(odd))
+    return training.result(sorted(found))
 
 
-def is_nondeterminism(warning: warnings.WarningMessage) -> bool:
-    return "does not have a deterministic implementation" in str(warning.message)
+@contextlib.contextmanager
+def nondeterminism() -> Iterator[set[str]]:
+    """Collects the operations that torch warns of as not deterministic; other warnings are shown as ever."""
+    found: set[str] = set()
+    always = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)  # else attention is told of once in the life of a process
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            show = warnings.showwarning
+
+            def hear(message: Warning | str, *rest: Any, **more: Any) -> None:
+                if odd := NOT_DETERMINISTIC.match(str(message)):
+                    found.add(odd[1])
+                else:
+                    show(message, *rest, **more)
+
+            warnings.showwarning = hear
+            yield found
+    finally:
+        torch.set_warn_always(always)
 
 
 class Training:
@@ -121,7 +141,8 @@ class Training:
             network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
         )
         self.model, self.optimizer = self.accelerator.prepare(network, optimizer)
-        self.network = self.accelerator.unwrap_model(self.model)
+        # Without the wrapper that would have it predict in less than float32 ever after: learn() asks for that itself.
+        self.network = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
         self.batches = len(windows.batches(torch.arange(len(samples)), recipe.batch_size))  # an epoch
         self.total = recipe.epochs * self.batches
         self.schedule = schedule(recipe, optimizer, self.total)
@@ -160,10 +181,10 @@ class Training:
                 batch = next(made)
                 self.seconds["data"] += time.perf_counter() - started
                 self.learn(batch, len(numbers), bool(len(mine)))
-                self.seconds["total"] += time.perf_counter() - started
                 state.step += 1
                 state.batches += 1
                 self.after_step()
+                self.seconds["total"] += time.perf_counter() - started
         self.end_epoch(time.monotonic() - began)
 
     def learn(self, batch: tuple[Tensor, Tensor, Tensor | None], rows: int, counts: bool) -> None:
@@ -172,7 +193,8 @@ class Training:
         A process without a share of a short batch takes part with a row that does not count.
         """
         seconds, clock = self.seconds, time.perf_counter
-        x, y, weight = (None if part is None else part.to(self.device, non_blocking=True) for part in batch)
+        pinned = self.device.type == "cuda"  # from other memory a copy may read what the next batch has overwritten
+        x, y, weight = (None if part is None else part.to(self.device, non_blocking=pinned) for part in batch)
         size = math.ceil(len(x) / self.recipe.accumulate)
         total = torch.zeros((), device=self.device)
         for start in range(0, len(x), size):
@@ -212,6 +234,7 @@ class Training:
         elif tell:
             self.tell(self.take_losses())
         if stop:
+            self.accelerator.wait_for_everyone()  # the first one has its checkpoint to write
             raise Stopped
 
     def agreed(self, wishes: tuple[bool, ...]) -> list[bool]:
@@ -241,14 +264,14 @@ class Training:
     def tell(self, metrics: dict[str, float | None]) -> None:
         """Says where the training is."""
         if self.rank == 0 and metrics:
-            step = self.state.step
+            step, of = self.state.step, (self.recipe.only_epochs or self.recipe.epochs) * self.batches
             known = {
                 "epoch": step / self.batches,
                 "learning_rate": self.learning_rate(),
                 "memory_mb": memory_mb(self.device),
             }
-            eta = (time.monotonic() - self.began) / max(1, step - self.first) * (self.total - step)
-            self.watch.emit("progress", step=step, of=self.total, metrics=known | metrics, eta=eta)
+            eta = (time.monotonic() - self.began) / max(1, step - self.first) * (of - step)
+            self.watch.emit("progress", step=step, of=of, metrics=known | metrics, eta=eta)
         self.told = time.monotonic()
 
     def end_epoch(self, seconds: float) -> None:
@@ -256,6 +279,8 @@ class Training:
         metrics = self.take_losses()
         train_loss = state.loss_sum / len(self.samples)
         stop_loss = None if self.stop is None else self.evaluate(self.stop)
+        if stop_loss is not None and not math.isfinite(stop_loss):
+            raise Failure("DIVERGED", f"the loss on the stop rows is {stop_loss} after epoch {state.epoch + 1}")
         rate = self.learning_rate()
         state.epoch, state.batches, state.loss_sum = state.epoch + 1, 0, 0.0
         state.history["epochs"].append(
@@ -282,8 +307,8 @@ class Training:
         total = 0.0
         for numbers in torch.arange(len(samples)).split(4 * self.recipe.batch_size):
             x, y, weight = samples.batch(numbers)
-            losses = self.loss_of(answer(self.network, x, self.device).float(), y.to(self.device))
-            total += float((losses if weight is None else losses * weight.to(self.device)).double().sum())
+            losses = self.loss_of(answer(self.network, x, self.device).float().cpu(), y)
+            total += float((losses if weight is None else losses * weight).double().sum())
         if self.world == 1:
             return total / len(samples)
         return float(broadcast(torch.tensor(total / len(samples), device=self.device)))
@@ -301,14 +326,15 @@ class Training:
                 | {f"moments.{i}.{name}": value for i, of in moments.items() for name, value in of.items()}
                 | generators
             )
-            state = vars(self.state) | {"identity": self.watch.identity, "world": self.world}
+            state = vars(self.state) | {"identity": self.watch.identity}
             state |= {"schedule": self.schedule.state_dict() if self.schedule else None, "groups": self.groups()}
+            state |= {"scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None}
             made = Checkpoint(self.state.step, tensors, state)
             path, size = checkpoint.save(self.watch.checkpoints, made, self.recipe.keep_checkpoints)
             self.watch.emit("checkpoint", step=self.state.step, path=path, bytes=size)
 
     def gathered_generators(self) -> dict[str, Tensor]:
-        own = checkpoint.generators()
+        own = checkpoint.generators(self.device)
         if self.world == 1:
             return checkpoint.under("generators.0.", own)
         found = {}
@@ -324,13 +350,15 @@ class Training:
         found, passed = checkpoint.newest(self.watch.checkpoints, self.watch.identity)
         for why in passed if self.rank == 0 else []:
             self.watch.emit("warning", code="CHECKPOINT_UNUSED", message=why)
-        if found is None or found.state["world"] != self.world:
+        if found is None:
             return
         self.network.load_state_dict(checkpoint.part(found.tensors, "weights."))
         self.best = checkpoint.part(found.tensors, "best.")
         self.load_moments(checkpoint.part(found.tensors, "moments."), found.state["groups"])
         if self.schedule:
             self.schedule.load_state_dict(found.state["schedule"])
+        if self.accelerator.scaler:
+            self.accelerator.scaler.load_state_dict(found.state["scaler"])
         checkpoint.set_generators(checkpoint.part(found.tensors, f"generators.{self.rank}."))
         known = vars(State()).keys()
         self.state = State(**{name: value for name, value in found.state.items() if name in known})
@@ -356,22 +384,32 @@ class Training:
         state = self.state
         weights = self.best or {name: tensor.detach().cpu() for name, tensor in self.network.state_dict().items()}
         epochs = state.best_epoch if self.best else state.epoch
-        return Trained(weights, epochs, state.best, state.history, nondeterministic, self.seconds)
+        seconds = self.seconds if self.device.type == "cpu" else None
+        return Trained(weights, epochs, state.best, state.history, nondeterministic, seconds)
 
 
 def accelerator(recipe: Recipe) -> Accelerator:
-    """Of the device and precision that are asked for; what is not there is a Failure."""
     AcceleratorState._reset_state(reset_partial_state=True)  # it outlives the object, and a process does many fits
-    device = recipe.device
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if device == "auto":
-        device = next(name for name in ("cuda", "mps", "cpu") if there[name])
+    device = device_of(recipe.device)
+    return Accelerator(cpu=device == "cpu", mixed_precision=PRECISION[precision_of(recipe.precision, device)])
+
+
+def device_of(asked: str) -> str:
+    """What is asked for; auto: the fastest there is. DEVICE_MISSING."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    device = next(name for name in there if there[name]) if asked == "auto" else asked
     if not there[device]:
         raise Failure("DEVICE_MISSING", f"there is no {device} here; device: auto takes what there is")
-    precision = recipe.precision
-    if precision == "auto":  # the only hardware on which less was seen to be faster
-        precision = "bfloat16" if device == "cuda" and torch.cuda.is_bf16_supported() else "float32"
-    return Accelerator(cpu=device == "cpu", mixed_precision=PRECISION[precision])
+    return device
+
+
+def precision_of(asked: str, device: str) -> str:
+    """What is asked for; auto: less than float32 on the only hardware where it was seen to be faster. BAD_PARAM."""
+    if asked == "float16" and device == "cpu":
+        raise Failure("BAD_PARAM", "precision: float16 is for GPUs; a CPU has bfloat16 and float32")
+    if asked != "auto":
+        return asked
+    return "bfloat16" if device == "cuda" and torch.cuda.is_bf16_supported() else "float32"
 
 
 def schedule(recipe: Recipe, optimizer: torch.optim.Optimizer, steps: int) -> Any:

@@ -49,10 +49,16 @@ class Samples:
 def map_rows(folder: str, shape: tuple[int, int]) -> np.ndarray:
     """An array of float32 in a file that vanishes with the process: larger than the memory, shared by no one."""
     path = os.path.join(folder, f".rows.{os.getpid()}")
-    rows = np.memmap(path, np.float32, "w+", shape=shape) if shape[0] and shape[1] else np.empty(shape, np.float32)
-    if os.path.exists(path):
+    if 0 in shape:
+        return np.empty(shape, np.float32)
+    try:
+        with open(path, "wb") as file:
+            file.truncate(4 * shape[0] * shape[1])
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, 4 * shape[0] * shape[1])  # a full disk would else end the process
+        return np.memmap(path, np.float32, "r+", shape=shape)
+    finally:
         os.unlink(path)
-    return rows
 
 
 def covered(rows: int, ends: np.ndarray, length: int) -> np.ndarray:
