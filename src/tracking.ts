@@ -136,7 +136,10 @@ async function tellPoints(tracker: Tracker, run: string, sent: number, { databas
   }
 }
 
-/** Tells a finished run again, to the trackers of its config or of another. Errors: NO_TRACKER, RUNNING, and those of trackers. */
+/**
+ * Tells a finished run again, to the trackers of its config or of another: each of them, also where one fails.
+ * Errors: NO_TRACKER, RUNNING, and the first of those of trackers; the others are warnings.
+ */
 export async function tellAgain(id: string, other: Config | undefined, context: Context) {
   const { run } = await showRun(id, context)
   if (run.status === 'running')
@@ -148,14 +151,19 @@ export async function tellAgain(id: string, other: Config | undefined, context: 
       next: '-c a config with tracking.mlflow or tracking.wandb',
     })
   const told = await describe(run.id, context)
+  const failures: unknown[] = []
   for (const tracker of trackers)
     try {
       await tracker.begin(told)
       await tellPoints(tracker, run.id, 0, context)
       await tracker.end(told)
+    } catch (error) {
+      failures.push(error)
     } finally {
       await tracker.close()
     }
+  for (const error of failures.slice(1)) context.log.warn(`${codeOf(error)}: ${messageOf(error)}`, { run: run.id })
+  if (failures.length) throw failures[0]
   return { run: run.id, trackers: trackers.map(({ name }) => name) }
 }
 

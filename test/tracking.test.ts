@@ -205,4 +205,13 @@ describe('telling a run again', () => {
     const other = configured(context, NOWHERE.replace('http://127.0.0.1:1', url)).config
     await expect(tellAgain(run.id, other, context)).rejects.toMatchObject({ code: 'TRACKER_REFUSED', fault: 'engine' })
   })
+
+  it('is done of every tracker, also after one that fails', async () => {
+    const context = { ...testContext(), env: { SLUICE_PYTHON: '/nowhere/python' } }
+    await work(context, '', () => ({}))
+    const { run } = await stored(context)
+    const { config } = configured(context, NOWHERE.replace(' }\n', ', wandb: {} }\n'))
+    await expect(tellAgain(run.id, config, context)).rejects.toMatchObject({ code: 'TRACKER_DOWN' })
+    expect(context.warnings).toEqual([expect.stringMatching(/^TRACKER_MISSING: .*\/nowhere\/python/)])
+  })
 })
