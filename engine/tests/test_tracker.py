@@ -20,7 +20,7 @@ class Tracker:
     def __init__(self, folder: Path, *first: Path):
         self.folder = folder
         home = folder / "home"
-        home.mkdir()
+        home.mkdir(exist_ok=True)
         path = os.pathsep.join(str(part) for part in (*first, ENGINE))
         env = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
         self.child = subprocess.Popen(
@@ -39,8 +39,8 @@ class Tracker:
         self.child.stdin.flush()
         return json.loads(self.child.stdout.readline())
 
-    def begin(self) -> dict:
-        names = {"run": RUN, "name": "m", "project": "p", "mode": "offline", "folder": str(self.folder)}
+    def begin(self, mode: str = "offline") -> dict:
+        names = {"run": RUN, "name": "m", "project": "p", "mode": mode, "folder": str(self.folder)}
         return self.ask("begin", **names, config={"split.embargo": 5, "sluice.table.md5": "0" * 32})
 
     def left(self) -> dict:
@@ -55,8 +55,11 @@ class Tracker:
             self.child.kill()
 
 
-def points(*rows: tuple) -> list[dict]:
-    return [dict(zip(("series", "name", "step", "value"), row, strict=True)) for row in rows]
+def points(*rows: tuple, first: int = 1) -> list[dict]:
+    return [
+        {"id": first + i} | dict(zip(("series", "name", "step", "value"), row, strict=True))
+        for i, row in enumerate(rows)
+    ]
 
 
 def test_a_run_is_what_was_told(tmp_path):
@@ -82,10 +85,67 @@ def test_a_run_is_what_was_told(tmp_path):
         {"b/loss": 2.0, "b/step": 7},
         {"a/0/loss": "NaN", "a/0/step": 2},
     ]
+    assert [row["_step"] for row in left["history"]] == [2, 3, 4]  # each row by its last point
     assert left["summary"]["test/sharpe"] == 1.5
     assert "sluice.yaml" in left["files"]
     assert left["artifacts"] == [{"name": "m-bundle", "type": "model", "files": ["model.onnx"]}]
     assert list((tmp_path / "home").iterdir()) == []  # nothing beside the run's folder
+
+
+CLIENT = """
+import json, os, pathlib
+server = pathlib.Path(os.environ["TMPDIR"], "../../server.jsonl")
+Settings = lambda **settings: settings
+
+class Run:
+    # The server takes what is logged, and says at the beginning how far it is.
+
+    def __init__(self):
+        rows = server.read_text().splitlines() if server.exists() else []
+        self.starting_step = json.loads(rows[-1])["step"] + 1 if rows else 0
+
+    def define_metric(self, *_, **__):
+        pass
+
+    def log(self, values, step, commit):
+        assert commit
+        with server.open("a") as file:
+            print(json.dumps({"step": step, **values}), file=file)
+
+    def finish(self, exit_code):
+        pass
+
+def init(*, resume, **_):
+    assert resume == "allow"
+    return Run()
+
+def teardown():
+    pass
+"""
+
+
+def test_what_the_server_has_is_not_told_again(tmp_path):
+    (tmp_path / "client").mkdir()
+    (tmp_path / "client" / "wandb.py").write_text(CLIENT)
+    told = [("a", "loss", 1, 0.5), ("a", "lr", 1, 0.1), ("b", "loss", 1, 2.0), ("a", "loss", 2, 0.25)]
+
+    def tell(count: int) -> None:
+        with Tracker(tmp_path, tmp_path / "client") as tracker:
+            assert tracker.begin(mode="online")["event"] == "done"
+            assert tracker.ask("points", points=points(*told[:1], first=7))["event"] == "done"
+            assert tracker.ask("points", points=points(*told[1:count], first=8))["event"] == "done"
+            tracker.child.kill()
+
+    tell(3)  # and no more: the tracker was down
+    tell(4)
+    tell(4)
+    rows = [json.loads(line) for line in (tmp_path / "server.jsonl").read_text().splitlines()]
+    assert rows == [
+        {"step": 7, "a/loss": 0.5, "a/step": 1},
+        {"step": 8, "a/lr": 0.1, "a/step": 1},
+        {"step": 9, "b/loss": 2.0, "b/step": 1},
+        {"step": 10, "a/loss": 0.25, "a/step": 2},
+    ]
 
 
 def test_the_end_of_stdin_ends_the_run(tmp_path):

@@ -102,7 +102,7 @@ export function openWandb(config: NonNullable<TrackingConfig['wandb']>, options:
         ...{ project: config.project ?? name, entity: config.entity, config: { ...typed(params), ...tags } },
       }),
     points: points =>
-      ask('points', { points: points.map(({ series, name, step, value }) => ({ series, name, step, value })) }),
+      ask('points', { points: points.map(({ id, series, name, step, value }) => ({ id, series, name, step, value })) }),
     end({ status, params, tags, figures, files }) {
       const isPacked = ({ name }: Told['files'][number]) => name.startsWith(BUNDLE)
       const bundle = files.filter(isPacked).map(({ name, path }) => ({ name: name.slice(BUNDLE.length), path }))
