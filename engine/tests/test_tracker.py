@@ -1,4 +1,4 @@
-"""The process that tells Weights & Biases of a run, offline: what it leaves is read back from the client's own file."""
+"""The process that tells Weights & Biases of a run: its client leaves a file that is read back, or a server has it."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from ask import ENGINE
 from offline import read
+from online import Server
 
 RUN = "20260101000000-abcdef"
 
@@ -17,7 +18,7 @@ RUN = "20260101000000-abcdef"
 class Tracker:
     """A real one, with a home of its own."""
 
-    def __init__(self, folder: Path, *first: Path):
+    def __init__(self, folder: Path, *first: Path, **variables: str):
         self.folder = folder
         home = folder / "home"
         home.mkdir(exist_ok=True)
@@ -28,7 +29,7 @@ class Tracker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=env | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(home)},
+            env=env | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(home), **variables},
         )
 
     def ask(self, method: str, **body) -> dict:
@@ -92,59 +93,29 @@ def test_a_run_is_what_was_told(tmp_path):
     assert list((tmp_path / "home").iterdir()) == []  # nothing beside the run's folder
 
 
-CLIENT = """
-import json, os, pathlib
-server = pathlib.Path(os.environ["TMPDIR"], "../../server.jsonl")
-Settings = lambda **settings: settings
-
-class Run:
-    # The server takes what is logged, and says at the beginning how far it is.
-
-    def __init__(self):
-        rows = server.read_text().splitlines() if server.exists() else []
-        self.starting_step = json.loads(rows[-1])["step"] + 1 if rows else 0
-
-    def define_metric(self, *_, **__):
-        pass
-
-    def log(self, values, step, commit):
-        assert commit
-        with server.open("a") as file:
-            print(json.dumps({"step": step, **values}), file=file)
-
-    def finish(self, exit_code):
-        pass
-
-def init(*, resume, **_):
-    assert resume == "allow"
-    return Run()
-
-def teardown():
-    pass
-"""
-
-
 def test_what_the_server_has_is_not_told_again(tmp_path):
-    (tmp_path / "client").mkdir()
-    (tmp_path / "client" / "wandb.py").write_text(CLIENT)
-    told = [("a", "loss", 1, 0.5), ("a", "lr", 1, 0.1), ("b", "loss", 1, 2.0), ("a", "loss", 2, 0.25)]
+    told = points(("a", "loss", 1, 0.5), ("a", "lr", 1, 0.1), ("b", "loss", 1, 2.0), ("a", "loss", 2, 0.2), first=7)
 
-    def tell(count: int) -> None:
-        with Tracker(tmp_path, tmp_path / "client") as tracker:
+    def tell(server: Server, count: int) -> None:
+        with Tracker(tmp_path, WANDB_BASE_URL=server.url, WANDB_API_KEY="0" * 40) as tracker:
             assert tracker.begin(mode="online")["event"] == "done"
-            assert tracker.ask("points", points=points(*told[:1], first=7))["event"] == "done"
-            assert tracker.ask("points", points=points(*told[1:count], first=8))["event"] == "done"
-            tracker.child.kill()
+            assert tracker.ask("points", points=told[:1])["event"] == "done"
+            assert tracker.ask("points", points=told[1:count])["event"] == "done"
+            assert tracker.ask("end", exit_code=0)["event"] == "done"
+            tracker.child.stdin.close()
+            assert tracker.child.wait(20) == 0
 
-    tell(3)  # and no more: the tracker was down
-    tell(4)
-    tell(4)
-    rows = [json.loads(line) for line in (tmp_path / "server.jsonl").read_text().splitlines()]
+    with Server() as server:
+        for count in (3, 4, 4):
+            tell(server, count)
+    rows = [
+        {name: value for name, value in row.items() if name not in ("_timestamp", "_runtime")} for row in server.history
+    ]
     assert rows == [
-        {"step": 7, "a/loss": 0.5, "a/step": 1},
-        {"step": 8, "a/lr": 0.1, "a/step": 1},
-        {"step": 9, "b/loss": 2.0, "b/step": 1},
-        {"step": 10, "a/loss": 0.25, "a/step": 2},
+        {"_step": 7, "a/loss": 0.5, "a/step": 1},
+        {"_step": 8, "a/lr": 0.1, "a/step": 1},
+        {"_step": 9, "b/loss": 2.0, "b/step": 1},
+        {"_step": 10, "a/loss": 0.2, "a/step": 2},
     ]
 
 
