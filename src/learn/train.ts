@@ -77,10 +77,28 @@ export async function train(
   const order = [...candidates].sort((a, b) => SLOWEST.indexOf(a.kind) - SLOWEST.indexOf(b.kind))
   const jobs = new Map<string, Promise<Fit>[]>(order.map(({ id }) => [id, []]))
   for (const fold of folds) for (const candidate of order) jobs.get(candidate.id)!.push(one(candidate, fold))
-  await Promise.all([...jobs.values()].flat())
+  await allFitted(jobs, order, context.signal)
   return Promise.all(
     candidates.map(async candidate => ({ ...candidate, fits: await Promise.all(jobs.get(candidate.id)!) })),
   )
+}
+
+/** Waits for every fit. Stopped, by heat or a person, it throws why as soon as the networks at work have answered: each leaves a checkpoint first. */
+async function allFitted(jobs: Map<string, Promise<Fit>[]>, candidates: Candidate[], signal: AbortSignal) {
+  const networks = candidates.filter(({ kind }) => isNetwork(kind)).flatMap(({ id }) => jobs.get(id)!)
+  const ended = new AbortController()
+  const stopped = new Promise<never>((_, reject) => {
+    const stop = () => reject(signal.reason)
+    signal.addEventListener('abort', stop, { once: true, signal: ended.signal })
+  })
+  try {
+    await Promise.race([Promise.all([...jobs.values()].flat()), stopped])
+  } catch (error) {
+    if (signal.aborted) await Promise.allSettled(networks)
+    throw error
+  } finally {
+    ended.abort()
+  }
 }
 
 /** Rows that a fold's fit predicts: its validation rows, then those it learned from where thresholds are quantiles of these. */
