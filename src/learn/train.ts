@@ -155,7 +155,6 @@ export async function fitOnce(
         },
       },
     )
-    training?.close()
     const { artefacts, metrics, importances, seconds, cpu_seconds, peak_memory_mb, nondeterministic } = done
     const fit = {
       digest,
@@ -173,6 +172,7 @@ export async function fitOnce(
     writeFileSync(join(out, 'fit.json'), JSON.stringify(fit))
     rmSync(folder, { recursive: true, force: true })
     renameSync(out, folder)
+    training?.close()
     return { ...fit, folder, cached: false }
   } catch (error) {
     rmSync(out, { recursive: true, force: true })
@@ -221,7 +221,7 @@ function openTraining(digest: string, { recipe, trained }: FitRequest, { home, e
   return {
     body: { checkpoints, ...(weights && { weights }) },
     options: { cores: Number(recipe.params.threads ?? engine.size) * Number(recipe.params.processes), signal },
-    /** A finished one is not gone on with. */
+    /** A finished one, whose files are in place, is not gone on with. */
     close: () => rmSync(checkpoints, { recursive: true, force: true }),
   }
 }

@@ -1,5 +1,5 @@
-// When a finished fit is taken for one, and how fits end that are stopped. In place of the engine stands what answers as told.
-import { existsSync, rmSync } from 'node:fs'
+// When a finished fit is taken for one, how fits end that are stopped, and what stays till then. In place of the engine stands what answers as told.
+import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it, vi } from 'vitest'
@@ -98,4 +98,16 @@ it('fits that are stopped while trees alone are left end at once', async () => {
   await vi.waitFor(() => expect(asked).toHaveLength(1), { interval: 2 })
   abort.abort(engineError('TOO_HOT', '95.0 C'))
   expect(await ended).toMatchObject({ code: 'TOO_HOT' })
+})
+
+it('checkpoints of a finished training stay until its fit is in its place', async () => {
+  const { context } = answered(async ({ body: { out, checkpoints } }) => {
+    writeFileSync(join(checkpoints, 'step'), '')
+    rmSync(out, { recursive: true }) // as a full disk would: what is written there fails
+    return {}
+  })
+  await expect(train(DATASET, [network('mlp-1')], 1, context)).rejects.toMatchObject({ code: 'ENOENT' })
+  const home = join(context.home, 'cache', 'checkpoints')
+  const [digest] = readdirSync(home)
+  expect(statSync(join(home, digest, 'step')).isFile()).toBe(true)
 })
