@@ -6,7 +6,7 @@ import { sha256, temporaryName } from '../base/blobs.ts'
 import type { Context, EngineEvent } from '../base/context.ts'
 import { engineError, usageError } from '../base/errors.ts'
 import { jsonDigest } from '../base/table.ts'
-import type { Dataset } from './dataset.ts'
+import { type Dataset, mostColumns } from './dataset.ts'
 import type { Candidate, Params } from './models.ts'
 import { BUDGETS, isNetwork } from './networks.ts'
 import type { Fold, Range } from './split.ts'
@@ -63,10 +63,12 @@ export async function train(
   const total = candidates.length * folds.length
   const started = context.now()
   let done = 0
-  const one = async ({ kind, params, id }: Candidate, fold: Fold) => {
+  const one = async (candidate: Candidate, fold: Fold) => {
+    const { kind, params, id } = candidate
     const rows = rowsOf(params, fold, predicted(dataset, fold))
     const onEvent = followed(`${id}/fold-${fold.index + 1}`, context)
     const fit = await fitOnce(dataset, { recipe: { kind, params, seed }, rows }, context, onEvent)
+    checkBudget(candidate, fit.metrics.parameters ?? null) // as it was built, on the columns that its rows made
     done++
     const left = (((context.now() - started) / done) * (total - done)) / 1000
     context.log.progress(`train  ${done}/${total} fits, ${id} fold ${fold.index + 1}, about ${left.toFixed(0)} s left`)
@@ -197,20 +199,24 @@ const followed =
 
 /** Before anything is trained, how many parameters each network with a budget has on these features. Error (usage): BUDGET. */
 async function checkBudgets(dataset: Dataset, candidates: Candidate[], { engine }: Context): Promise<void> {
-  const { features, categories, task, classes } = dataset
-  const words = Object.values(categories).reduce((sum, words) => sum + words.length, 0)
-  const channels = features.length - Object.keys(categories).length + words
-  for (const { id, kind, params, budget } of candidates) {
-    if (!budget) continue
+  const { task, classes } = dataset
+  const channels = mostColumns(dataset)
+  for (const candidate of candidates) {
+    if (!candidate.budget) continue
+    const { kind, params } = candidate
     const body = { model: { kind, params }, channels, task, classes: classes.length }
     const { parameters } = await engine.request<{ parameters: number }>('parameters', body)
-    if (parameters > BUDGETS[budget])
-      throw usageError(
-        'BUDGET',
-        `${id} has ${parameters} trainable parameters on ${channels} features, its budget of ${budget} allows ${BUDGETS[budget]}`,
-        { next: 'fewer or narrower layers, fewer features, or a larger budget' },
-      )
+    checkBudget(candidate, parameters, ` on ${channels} columns`)
   }
+}
+
+function checkBudget({ id, budget }: Candidate, parameters: number | null, where = ''): void {
+  if (!budget || parameters === null || parameters <= BUDGETS[budget]) return
+  throw usageError(
+    'BUDGET',
+    `${id} has ${parameters} trainable parameters${where}, its budget of ${budget} allows ${BUDGETS[budget]}`,
+    { next: 'fewer or narrower layers, fewer features, or a larger budget' },
+  )
 }
 
 /** What a network needs besides: a folder of checkpoints that outlives a killed process, and cores for its threads. */

@@ -1,4 +1,4 @@
-// When a finished fit is taken for one, how fits end that are stopped, and what stays till then. In place of the engine stands what answers as told.
+// When a finished fit is taken for one, how fits end that are stopped, and what a budget is held to. In place of the engine stands what answers as told.
 import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -110,4 +110,16 @@ it('checkpoints of a finished training stay until its fit is in its place', asyn
   const home = join(context.home, 'cache', 'checkpoints')
   const [digest] = readdirSync(home)
   expect(statSync(join(home, digest, 'step')).isFile()).toBe(true)
+})
+
+it.each([
+  ['before it is trained', 2_500_001, undefined, 'mlp-1 has 2500001 trainable parameters on 2 columns, its budget'],
+  ['as it was built', 2_500_000, 2_500_001, 'mlp-1 has 2500001 trainable parameters, its budget of 2M allows 2500000'],
+])('a network that exceeds its budget %s is refused', async (_, counted, parameters, message) => {
+  const { context, asked } = answered(async ({ method }) =>
+    method === 'parameters' ? { parameters: counted } : { metrics: { parameters } },
+  )
+  const ended = await train(DATASET, [network('mlp-1', { budget: '2M' })], 1, context).catch(error => error)
+  expect(ended).toMatchObject({ code: 'BUDGET', exit: 2, message: expect.stringContaining(message) })
+  expect(asked[0].body.channels).toBe(2)
 })
