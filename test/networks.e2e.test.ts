@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
 import type { Context, Point } from '../src/base/context.ts'
 import { inspectOnnx } from '../src/base/onnx.ts'
+import { readPoints } from '../src/base/points.ts'
+import { showRun } from '../src/base/runs.ts'
 import { numbers } from '../src/base/table.ts'
 import { loadConfig } from '../src/config.ts'
 import { readColumns, writeTable } from '../src/data/files.ts'
@@ -149,7 +151,10 @@ it('judges, fits again and serves a network in 8 bits as such, and holds what th
   expect(inspectOnnx(shipped(1)).operators).toContain('MatMulInteger')
   expect(readFileSync(told.files.report, 'utf8')).toContain('loss in 8 bits')
 
-  expect((await tell(context, network, 'refit=all')).status).toBe('deployed')
+  const again = await tell(context, network, 'refit=all')
+  expect(again.status).toBe('deployed')
+  const followed = await readPoints(again.run, context.database)
+  expect(followed.filter(({ series, name }) => [series, name].join() === 'patchtst-1/refit,train_loss')).not.toEqual([])
   expect(inspectOnnx(shipped(2)).operators).toContain('MatMulInteger')
   expect(shipped(2).equals(shipped(1))).toBe(false)
 })

@@ -183,7 +183,7 @@ export async function fitOnce(
 }
 
 /** What a fit says of itself on the way, as points of a series: by step, and what is known once an epoch by epoch. */
-const followed =
+export const followed =
   (series: string, { track }: Context) =>
   ({ event, step = 0, metrics = {} }: EngineEvent): void => {
     if (event !== 'progress') return

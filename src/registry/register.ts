@@ -14,7 +14,7 @@ import type { FeatureSpec } from '../features/catalog.ts'
 import { vocabularyOf } from '../learn/categories.ts'
 import { type Dataset, readDataset } from '../learn/dataset.ts'
 import { indices, type Range, size } from '../learn/split.ts'
-import { type Fit, fitOnce, predictions } from '../learn/train.ts'
+import { type Fit, fitOnce, followed, predictions } from '../learn/train.ts'
 import type { Selected } from '../prove/contest.ts'
 import { type GateResult, judge } from '../prove/gate.ts'
 import type { Predicted } from '../prove/select.ts'
@@ -113,7 +113,8 @@ async function fitShipped(
   const all: Range[] = [[0, dataset.rows]]
   const recipe = { kind: selected.kind, params: selected.params, seed }
   const rows = { train: all, stop: [], predict: all }
-  const shipped = await fitOnce(dataset, { recipe, rows, iterations: proven.iterations, export: true }, context)
+  const request = { recipe, rows, iterations: proven.iterations, export: true }
+  const shipped = await fitOnce(dataset, request, context, followed(`${selected.id}/refit`, context))
   const again = await measureParity(dataset, shipped, selected.kind, all)
   return {
     shipped,
