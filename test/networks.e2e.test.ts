@@ -90,7 +90,8 @@ it('is stopped by a sensor at 95 C with a checkpoint, and goes on from there to 
     const fits = join(context.home, 'cache', 'fits')
     return readdirSync(fits).map(name => readFileSync(join(fits, name, 'predictions.arrow'), 'latin1'))
   }
-  const long = ['models.0.params.epochs=40', 'models.0.params.patience=null', 'deploy=manual']
+  const params = ['epochs=40', 'patience=null', 'hidden=[8, 6]'].map(one => `models.0.params.${one}`)
+  const long = [...params, 'deploy=manual']
   const whole = openHome()
   await tell(whole, ...long)
 
@@ -107,12 +108,19 @@ it('is stopped by a sensor at 95 C with a checkpoint, and goes on from there to 
   } finally {
     clearInterval(timer)
   }
-  const [folder] = readdirSync(join(hot.home, 'cache', 'checkpoints'))
-  expect(readdirSync(join(hot.home, 'cache', 'checkpoints', folder))).toHaveLength(1)
+  const checkpoints = join(hot.home, 'cache', 'checkpoints')
+  const kept = readdirSync(checkpoints).map(folder => readdirSync(join(checkpoints, folder)).length)
+  expect(kept.sort()).toEqual([0, 1]) // of the network that waited, and of the one at work
   await new Promise(resolve => setTimeout(resolve, 500))
   writeFileSync(sensor, '50000\n')
-  await tell(hot, ...wired)
+  const told = await tell(hot, ...wired)
   expect(weightsOf(hot).sort()).toEqual(weightsOf(whole).sort())
+
+  // With refit: none nothing is fitted after the training, and so no temperature is read.
+  const { steps } = await showRun(told.run, hot)
+  const points = await readPoints(told.run, hot.database, { limit: 100_000 })
+  const read = points.filter(({ name }) => name === 'temperature').map(({ at }) => at)
+  expect(Math.max(...read)).toBeLessThan(steps.find(({ stage }) => stage === 'register')!.started)
 })
 
 it('ends before the first epoch where the table is not what its manifest says', async () => {

@@ -20,6 +20,8 @@ export interface StageRecord {
 
 export interface Run {
   id: string
+  /** Epoch milliseconds. */
+  started: number
   git: GitState
   stages: StageRecord[]
 }
@@ -58,7 +60,7 @@ export async function startRun(
       error: null,
     })
     .execute()
-  return { id, git, stages: [] }
+  return { id, started, git, stages: [] }
 }
 
 export async function finishRun(run: Run, status: FinalStatus, result: unknown, context: Context): Promise<void> {

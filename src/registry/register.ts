@@ -100,18 +100,22 @@ async function writeNext(content: Content, files: BundleFile[], { database, home
 export const isRegistered = ({ name, version }: Registered, home: string): boolean =>
   existsSync(join(bundleFolder(home, name, version), 'manifest.json'))
 
-/** What is to be shipped, and the gates that only it can fail. A recipe that was refused is kept as it was judged: nothing is fitted for it. */
+/** Whether the recipe is fitted once more. One that was refused is kept as it was judged. */
+export const isRefitted = ({ pass }: Pick<Verdict, 'pass'>, { refit }: Pick<Subject, 'refit'>): boolean =>
+  refit === 'all' && pass
+
+/** What is to be shipped, and the gates that only it can fail. */
 async function fitShipped(
   dataset: Dataset,
   { selected }: Selected,
   verdict: Verdict,
-  { seed, refit }: Subject,
+  subject: Subject,
   context: Context,
 ) {
   const { proven, parity } = verdict
-  if (refit === 'none' || !verdict.pass) return { shipped: proven, parity, refit: 'none' as const, failed: [] }
+  if (!isRefitted(verdict, subject)) return { shipped: proven, parity, refit: 'none' as const, failed: [] }
   const all: Range[] = [[0, dataset.rows]]
-  const recipe = { kind: selected.kind, params: selected.params, seed }
+  const recipe = { kind: selected.kind, params: selected.params, seed: subject.seed }
   const rows = { train: all, stop: [], predict: all }
   const request = { recipe, rows, iterations: proven.iterations, export: true }
   const shipped = await fitOnce(dataset, request, context, followed(`${selected.id}/refit`, context))
@@ -119,7 +123,7 @@ async function fitShipped(
   return {
     shipped,
     parity: again,
-    refit,
+    refit: 'all' as const,
     failed: [...standingGates(shipped, again), ...(await disagreement(dataset, proven, shipped))].filter(
       ({ pass }) => !pass,
     ),
