@@ -39,7 +39,7 @@ export async function startRun(
   context: Context,
 ): Promise<Run> {
   await buryDead(context.database, context.now())
-  removeLeftovers(context.home)
+  removeLeftovers(context.home, context.now())
   const git = await gitState(folder)
   const started = context.now()
   const id = `${new Date(started).toISOString().replace(/\D/g, '').slice(0, 14)}-${randomBytes(3).toString('hex')}`
