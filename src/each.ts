@@ -56,7 +56,7 @@ export async function runEach(loaded: LoadedConfig, context: Context): Promise<E
       }),
     )
     await Promise.allSettled(works)
-    await Promise.all(works)
+    failed.signal.throwIfAborted()
     const traded = together(
       told.map(({ rows }) => rows),
       config,
