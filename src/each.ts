@@ -38,14 +38,25 @@ export async function runEach(loaded: LoadedConfig, context: Context): Promise<E
     const names = modelNames(config.name, table.symbols)
     const told: { result: RunResult; rows: SignalRows }[] = []
     const waiting = table.symbols.entries()
+    const failed = new AbortController()
+    const watched = { ...context, signal: AbortSignal.any([context.signal, failed.signal]) }
     const work = async () => {
       for (const [i, symbol] of waiting) {
+        watched.signal.throwIfAborted()
         const own = { ...config, name: names[i], symbol }
         const given = { table: { ...table, symbols: [symbol] }, features }
-        told[i] = await runOne(own, given, loaded, context)
+        told[i] = await runOne(own, given, loaded, watched)
       }
     }
-    await Promise.all(Array.from({ length: Math.max(1, context.engine.size) }, work))
+    // One that fails, or finds it too hot, stops the others, and networks at work leave their checkpoints first.
+    const works = Array.from({ length: Math.max(1, context.engine.size) }, () =>
+      work().catch(error => {
+        failed.abort(error)
+        throw error
+      }),
+    )
+    await Promise.allSettled(works)
+    failed.signal.throwIfAborted()
     const traded = together(
       told.map(({ rows }) => rows),
       config,

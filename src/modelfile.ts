@@ -57,7 +57,11 @@ export function withModelFiles(raw: Record<string, unknown>, folder: string): Re
     const { from, params, ...rest } = entry
     const { kind, budget, preset, params: own } = readModelFile(resolve(folder, from), [], from)
     const named = { kind, ...(budget && { budget }), ...(preset && { preset }) }
-    return { ...named, ...rest, params: { ...own, ...params } }
+    return { ...named, ...rest, params: { ...asGrid(own), ...params } }
   })
   return { ...raw, models }
 }
+
+/** One network's parameters as a grid of one: a list that is a value of its own stands in a list there. */
+const asGrid = (params: object): object =>
+  Object.fromEntries(Object.entries(params).map(([name, value]) => [name, Array.isArray(value) ? [value] : value]))

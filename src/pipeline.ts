@@ -20,7 +20,7 @@ import { isIntact, type Trained, train } from './learn/train.ts'
 import { choose, requireTradable, type Selected } from './prove/contest.ts'
 import { judgeSelected, type Verdict } from './prove/verdict.ts'
 import { publish, type RunFiles, type Status, type Story } from './publish.ts'
-import { isRegistered, type Registered, register } from './registry/register.ts'
+import { isRefitted, isRegistered, type Registered, register } from './registry/register.ts'
 import { aliasVersion } from './registry/versions.ts'
 import { deploy } from './serve/deploy.ts'
 import { openTracking } from './tracking.ts'
@@ -81,7 +81,7 @@ export async function record<Result extends object>(
   const tracking = openTracking(run.id, command, config, context)
   try {
     tracking.begin()
-    const result = await work(run, tracking.context)
+    const result = await work(run, { ...tracking.context, warnedOnce: context.warnedOnce ?? new Set() })
     await tracking.drain()
     await finishRun(run, 'status' in result ? (result.status as Status) : 'done', result, context)
     return result
@@ -164,7 +164,7 @@ export async function trainStage(
   const candidates = expandModels(models, task)
   const inputs = { engine: await context.engine.digest(), dataset: dataset.digest, candidates, seed }
   const intact = (trained: Trained[]) => trained.every(({ fits }) => fits.every(isIntact))
-  const work = () => cooled(thermal, candidates, context, watched => train(dataset, candidates, seed, watched))
+  const work = () => cooled(thermal, candidates, run, context, watched => train(dataset, candidates, seed, watched))
   return step(run, 'train', inputs, work, context, intact)
 }
 
@@ -172,16 +172,17 @@ export async function trainStage(
 async function cooled<Result>(
   thermal: ThermalConfig,
   candidates: { kind: string }[],
+  { started }: Run,
   context: Context,
   work: (context: Context) => Promise<Result>,
 ): Promise<Result> {
   if (!candidates.some(({ kind }) => isNetwork(kind))) return work(context)
   const hot = new AbortController()
-  const began = context.now()
   const watch = watchTemperature(thermal, {
     log: context.log,
+    warned: context.warnedOnce,
     onReading: (celsius, sensor) => {
-      const step = Math.round((context.now() - began) / 1000)
+      const step = Math.round((context.now() - started) / 1000)
       context.track?.([{ series: sensor, name: 'temperature', step, value: celsius }])
     },
     onCritical: error => hot.abort(error),
@@ -264,9 +265,9 @@ async function registerStage(
     refit,
     ...(reading && { reading }),
   }
-  const chosen = [selected.selected]
+  const fitted = isRefitted(verdict, subject) ? [selected.selected] : []
   const work = () =>
-    cooled(config.thermal, chosen, context, watched => register(dataset, selected, verdict, subject, watched))
+    cooled(config.thermal, fitted, run, context, watched => register(dataset, selected, verdict, subject, watched))
   return step(run, 'register', inputs, work, context, version => isRegistered(version, context.home))
 }
 

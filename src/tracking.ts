@@ -11,6 +11,7 @@ import { codeOf, engineError, messageOf, SluiceError, usageError } from './base/
 import { openMlflow } from './base/mlflow.ts'
 import { openPoints, readPoints } from './base/points.ts'
 import { showRun } from './base/runs.ts'
+import { withoutLiterals, withoutSecrets } from './base/secrets.ts'
 import { flatten, type Told, type Tracker, type TrackingConfig } from './base/tracker.ts'
 import type { Config } from './config.ts'
 import { enginePython } from './context.ts'
@@ -136,7 +137,10 @@ async function tellPoints(tracker: Tracker, run: string, sent: number, { databas
   }
 }
 
-/** Tells a finished run again, to the trackers of its config or of another. Errors: NO_TRACKER, RUNNING, and those of trackers. */
+/**
+ * Tells a finished run again, to the trackers of its config or of another: each of them, also where one fails.
+ * Errors: NO_TRACKER, RUNNING, and the first of those of trackers; the others are warnings.
+ */
 export async function tellAgain(id: string, other: Config | undefined, context: Context) {
   const { run } = await showRun(id, context)
   if (run.status === 'running')
@@ -148,14 +152,19 @@ export async function tellAgain(id: string, other: Config | undefined, context: 
       next: '-c a config with tracking.mlflow or tracking.wandb',
     })
   const told = await describe(run.id, context)
+  const failures: unknown[] = []
   for (const tracker of trackers)
     try {
       await tracker.begin(told)
       await tellPoints(tracker, run.id, 0, context)
       await tracker.end(told)
+    } catch (error) {
+      failures.push(error)
     } finally {
       await tracker.close()
     }
+  for (const error of failures.slice(1)) context.log.warn(`${codeOf(error)}: ${messageOf(error)}`, { run: run.id })
+  if (failures.length) throw failures[0]
   return { run: run.id, trackers: trackers.map(({ name }) => name) }
 }
 
@@ -165,10 +174,11 @@ const STATUS: Partial<Record<Row<'runs'>['status'], Told['status']>> = {
   interrupted: 'killed',
 }
 
-/** A run as the store has it now. */
+/** A run as the store has it now, without what its config says that may be a secret. */
 export async function describe(id: string, context: Context): Promise<Told> {
   const { run, steps } = await showRun(id, context)
-  const { tracking, ...config } = JSON.parse(run.config)
+  const { shown, literals } = withoutLiterals(JSON.parse(run.config))
+  const { tracking, ...config } = shown
   const result: Result = run.result === null ? {} : JSON.parse(run.result)
   const outputOf = (name: string) =>
     JSON.parse(steps.find(({ stage }) => stage === name)?.output ?? 'null') ?? undefined
@@ -177,12 +187,15 @@ export async function describe(id: string, context: Context): Promise<Told> {
     ...{ id, name: run.name, command: run.command, started: run.started, finished: run.finished },
     status: STATUS[run.status] ?? 'finished',
     params: flatten(config),
-    tags: tagsOf(run, result, data, outputOf('dataset')),
+    tags: tagsOf(run, result, literals, data, outputOf('dataset')),
     figures: { ...Object.assign({}, ...steps.map(stageFigures)), ...resultFigures(result) },
     data: data
       ? { name: data.table, digest: oneMd5(data.md5), source: { table: data.table, version: data.version } }
       : null,
-    files: filesOf(run, result, context.home),
+    files: [
+      ...configFile(run, literals.length ? shown : undefined, context.home),
+      ...filesOf(run, result, context.home),
+    ],
   }
 }
 
@@ -197,6 +210,7 @@ interface Ingested {
 function tagsOf(
   run: Row<'runs'>,
   result: Result,
+  literals: string[],
   data?: Ingested,
   dataset?: { digest: string },
 ): Record<string, string> {
@@ -204,7 +218,7 @@ function tagsOf(
   const known: Record<string, string | null | undefined> = {
     'sluice.command': run.command,
     'sluice.status': run.status,
-    'sluice.error': code && `${code}: ${message}`,
+    'sluice.error': code && withoutSecrets(`${code}: ${message}`, literals.filter(isLong)),
     'sluice.git.commit': run.git_commit,
     'sluice.git.dirty': run.git_dirty === null ? null : String(Boolean(run.git_dirty)),
     'sluice.table': data && `${data.table}@${data.version}`,
@@ -216,6 +230,9 @@ function tagsOf(
   }
   return Object.fromEntries(Object.entries(known).filter((entry): entry is [string, string] => Boolean(entry[1])))
 }
+
+/** Shorter ones are no secrets, and stand in other words too. */
+const isLong = (literal: string): boolean => literal.length >= 4
 
 /** One MD5 for what has several files. */
 const oneMd5 = (md5: string[]): string =>
@@ -255,14 +272,22 @@ const named = (section: string, values: Values): Record<string, number> =>
     Object.entries(values).flatMap(([name, value]) => (value === null ? [] : [[`${section}/${name}`, value]])),
   )
 
-/** The config, the report, and the bundle where a version was registered. */
+/** The run's own, or one beside it where that may hold secrets. */
+function configFile(run: Row<'runs'>, shown: Config | undefined, home: string): Told['files'] {
+  const [own, told] = ['sluice.yaml', 'told.yaml'].map(name => join(runFolder(home, run.id), name))
+  if (!existsSync(own)) return []
+  if (shown) writeAtomic(told, stringify(shown))
+  return [{ name: 'sluice.yaml', path: shown ? told : own }]
+}
+
+/** The report, and the bundle where a version was registered. */
 function filesOf(run: Row<'runs'>, { model }: Result, home: string): Told['files'] {
-  const folder = runFolder(home, run.id)
+  const report = join(runFolder(home, run.id), 'report.html')
   const bundle = model && bundleFolder(home, model.name, model.version)
   return [
-    ...['sluice.yaml', 'report.html'].map(name => ({ name, path: join(folder, name) })),
+    ...(existsSync(report) ? [{ name: 'report.html', path: report }] : []),
     ...(bundle && existsSync(bundle)
       ? readdirSync(bundle).map(name => ({ name: `bundle/${name}`, path: join(bundle, name) }))
       : []),
-  ].filter(({ path }) => existsSync(path))
+  ]
 }

@@ -1,5 +1,5 @@
 // One model for each symbol, with the real engine.
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import type { Context } from '../src/base/context.ts'
@@ -45,6 +45,25 @@ describe('a run of each symbol', () => {
     const equity = numbers(await readColumns(result.files.equity), 'equity')
     expect(equity.at(-1)! / 1e6 - 1).toBeCloseTo(result.backtest.total_return!, 9)
     for (const { files } of result.symbols) expect(existsSync(files.report)).toBe(true)
+  })
+
+  it('that fails for one symbol ends when the others have stopped', async () => {
+    const context = openHome()
+    const sensor = put(context.home, 'temp', '40000')
+    const network = 'models=[{ kind: mlp, params: { epochs: 5000, patience: null } }]'
+    const thermal = ['thermal.enabled=true', `thermal.sensor=${sensor}`, 'thermal.poll=0.1']
+    const symbols = ['data.source.symbols=["AA","BB"]', 'per_symbol=true']
+    const timer = setInterval(() => {
+      const kept = join(context.home, 'cache', 'checkpoints')
+      if (existsSync(kept) && readdirSync(kept).length === 2) writeFileSync(sensor, '96000')
+    }, 20)
+    const error = await runEach(configOf(context, ...symbols, network, ...thermal), context).catch(caught => caught)
+    clearInterval(timer)
+    expect(error).toMatchObject({ code: 'TOO_HOT', exit: 5 })
+    const runs = await context.database.selectFrom('runs').select('status').execute()
+    expect(runs.map(({ status }) => status)).not.toContain('running')
+    for (const folder of readdirSync(join(context.home, 'cache', 'checkpoints')))
+      expect(readdirSync(join(context.home, 'cache', 'checkpoints', folder))).not.toEqual([])
   })
 
   it('is refused where there is no symbol, or two would be one model', async () => {

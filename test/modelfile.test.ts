@@ -3,6 +3,7 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { loadConfig } from '../src/config.ts'
+import { expandModels } from '../src/learn/models.ts'
 import { completeNetwork } from '../src/learn/networks.ts'
 import { readModelFile } from '../src/modelfile.ts'
 import { put, temporaryFolder } from './temporary.ts'
@@ -57,9 +58,10 @@ describe('a file', () => {
 })
 
 describe('a config', () => {
-  const config = (entry: string) => {
+  const patchtst = 'kind: patchtst\nbudget: 2M\nchannels: 7\nparams: { d_model: 32, epochs: 9 }\n'
+  const config = (entry: string, network = patchtst) => {
     const folder = temporaryFolder()
-    put(folder, 'net.yaml', 'kind: patchtst\nbudget: 2M\nchannels: 7\nparams: { d_model: 32, epochs: 9 }\n')
+    put(folder, 'net.yaml', network)
     const source = 'data: { source: { kind: simulated, bars: 500 } }\nlabel: { kind: direction, horizon: 3 }\n'
     return loadConfig(put(folder, 'f.yaml', `${source}models:\n  - ${entry}\n`)).config.models
   }
@@ -68,6 +70,18 @@ describe('a config', () => {
     expect(config('{ from: net.yaml, params: { epochs: [3, 5] }, preset: fast }')).toEqual([
       { kind: 'patchtst', budget: '2M', preset: 'fast', params: { d_model: 32, epochs: [3, 5] } },
     ])
+  })
+
+  it('takes a list that the file holds as the one value it is there, and its own lists as a grid', () => {
+    const network = 'kind: cnn_lstm\nparams: { filters: [16, 32], hidden: 8 }\n'
+    const filters = (entry: string) =>
+      expandModels(config(entry, network), 'binary').map(({ params }) => params.filters)
+    expect(filters('{ from: net.yaml }')).toEqual([[16, 32]])
+    expect(filters('{ from: net.yaml, params: { hidden: [4, 8] } }')).toEqual([
+      [16, 32],
+      [16, 32],
+    ])
+    expect(filters('{ from: net.yaml, params: { filters: [[4], [8, 16]] } }')).toEqual([[4], [8, 16]])
   })
 
   it('shows what is wrong in the file by the name that it is called', () => {

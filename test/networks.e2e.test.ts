@@ -2,8 +2,10 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
-import type { Context, Point } from '../src/base/context.ts'
+import type { Context } from '../src/base/context.ts'
 import { inspectOnnx } from '../src/base/onnx.ts'
+import { readPoints } from '../src/base/points.ts'
+import { showRun } from '../src/base/runs.ts'
 import { numbers } from '../src/base/table.ts'
 import { loadConfig } from '../src/config.ts'
 import { readColumns, writeTable } from '../src/data/files.ts'
@@ -88,7 +90,8 @@ it('is stopped by a sensor at 95 C with a checkpoint, and goes on from there to 
     const fits = join(context.home, 'cache', 'fits')
     return readdirSync(fits).map(name => readFileSync(join(fits, name, 'predictions.arrow'), 'latin1'))
   }
-  const long = ['models.0.params.epochs=40', 'models.0.params.patience=null', 'deploy=manual']
+  const params = ['epochs=40', 'patience=null', 'hidden=[8, 6]'].map(one => `models.0.params.${one}`)
+  const long = [...params, 'deploy=manual']
   const whole = openHome()
   await tell(whole, ...long)
 
@@ -105,12 +108,19 @@ it('is stopped by a sensor at 95 C with a checkpoint, and goes on from there to 
   } finally {
     clearInterval(timer)
   }
-  const [folder] = readdirSync(join(hot.home, 'cache', 'checkpoints'))
-  expect(readdirSync(join(hot.home, 'cache', 'checkpoints', folder))).toHaveLength(1)
+  const checkpoints = join(hot.home, 'cache', 'checkpoints')
+  const kept = readdirSync(checkpoints).map(folder => readdirSync(join(checkpoints, folder)).length)
+  expect(kept.sort()).toEqual([0, 1]) // of the network that waited, and of the one at work
   await new Promise(resolve => setTimeout(resolve, 500))
   writeFileSync(sensor, '50000\n')
-  await tell(hot, ...wired)
+  const told = await tell(hot, ...wired)
   expect(weightsOf(hot).sort()).toEqual(weightsOf(whole).sort())
+
+  // With refit: none nothing is fitted after the training, and so no temperature is read.
+  const { steps } = await showRun(told.run, hot)
+  const points = await readPoints(told.run, hot.database, { limit: 100_000 })
+  const read = points.filter(({ name }) => name === 'temperature').map(({ at }) => at)
+  expect(Math.max(...read)).toBeLessThan(steps.find(({ stage }) => stage === 'register')!.started)
 })
 
 it('ends before the first epoch where the table is not what its manifest says', async () => {
@@ -119,18 +129,20 @@ it('ends before the first epoch where the table is not what its manifest says', 
   const folder = join(context.home, 'tables', 'deep', '1')
   const manifest = join(folder, 'manifest.json')
   const text = readFileSync(manifest, 'utf8')
+  const measured = async () => {
+    const points = context.database.selectFrom('points').where('name', '=', 'train_loss')
+    return (await points.select('id').execute()).length
+  }
+  const before = await measured()
+  expect(before).toBeGreaterThan(0)
   for (const damage of [
     () => rmSync(manifest),
     () => writeFileSync(manifest, text.replace(/"sha256": "../, '"sha256": "zz')),
   ]) {
     damage()
-    const points: Point[] = []
-    const error = await tell(
-      { ...context, track: (more: Point[]) => points.push(...more) },
-      'models.0.params.epochs=2',
-    ).catch(caught => caught)
+    const error = await tell(context, 'models.0.params.epochs=2').catch(caught => caught)
     expect(error).toMatchObject({ exit: 4 })
-    expect(points).toEqual([])
+    expect(await measured()).toBe(before)
     writeFileSync(manifest, text)
   }
 })
@@ -149,7 +161,10 @@ it('judges, fits again and serves a network in 8 bits as such, and holds what th
   expect(inspectOnnx(shipped(1)).operators).toContain('MatMulInteger')
   expect(readFileSync(told.files.report, 'utf8')).toContain('loss in 8 bits')
 
-  expect((await tell(context, network, 'refit=all')).status).toBe('deployed')
+  const again = await tell(context, network, 'refit=all')
+  expect(again.status).toBe('deployed')
+  const followed = await readPoints(again.run, context.database)
+  expect(followed.filter(({ series, name }) => [series, name].join() === 'patchtst-1/refit,train_loss')).not.toEqual([])
   expect(inspectOnnx(shipped(2)).operators).toContain('MatMulInteger')
   expect(shipped(2).equals(shipped(1))).toBe(false)
 })

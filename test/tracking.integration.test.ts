@@ -160,10 +160,13 @@ describe('Weights & Biases, offline', () => {
     expect(run.artifacts).toMatchObject([{ type: 'model', files: ['model.onnx'] }])
   })
 
-  it('is the same run when it is told again', async () => {
+  it('is the same run when it is told again, and whole, each row under the number of its point', async () => {
     await tell(openOffline('twice'), 'twice')
     await tell(openOffline('twice'), 'twice')
-    expect(readOffline('twice')).toMatchObject({ run: '20260101000000-twice', exit: 0 })
+    const run = readOffline('twice')
+    expect(run).toMatchObject({ run: '20260101000000-twice', exit: 0 })
+    const numbers = run.history.map((row: Record<string, unknown>) => row._step)
+    expect(numbers).toEqual(POINTS.map(({ id }) => id))
   })
 
   it('says that its packages are missing', async () => {

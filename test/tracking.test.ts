@@ -1,5 +1,5 @@
 // What trackers are told of a run, and that a run does not care how they are. No Python: Weights & Biases is missing here.
-import { readFileSync } from 'node:fs'
+import { chmodSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import type { Context } from '../src/base/context.ts'
@@ -186,6 +186,60 @@ describe('a run as a tracker is told of it', () => {
   })
 })
 
+/** A server that takes everything as MLflow does, and keeps what it was sent. */
+async function recordMlflow() {
+  const sent: string[] = []
+  const run = { info: { run_id: 'r', artifact_uri: 'mlflow-artifacts:/1/r/artifacts' } }
+  const { url } = await serve(async (request, response) => {
+    const chunks: Buffer[] = []
+    for await (const chunk of request) chunks.push(chunk)
+    sent.push(request.url!, Buffer.concat(chunks).toString())
+    response.end(JSON.stringify({ experiment: { experiment_id: '1' }, runs: [], run }))
+  })
+  return { url, sent }
+}
+
+/** A process that takes everything as that of Weights & Biases does, and keeps what it was sent. */
+function recordWandb(home: string) {
+  const kept = put(home, 'sent.jsonl', '')
+  const says = `while read -r line; do printf '%s\\n' "$line" >> '${kept}'; echo '{"id": "1", "event": "done"}'; done`
+  const python = put(home, 'python', `#!/bin/sh\n${says}\n`)
+  chmodSync(python, 0o755)
+  return { python, sent: () => readFileSync(kept, 'utf8').trim().split('\n') }
+}
+
+describe('a literal secret of the config', () => {
+  it('is told to no tracker, in a param, a file or an error, neither by a run nor later; a reference is', async () => {
+    const context = testContext()
+    const mlflow = await recordMlflow()
+    const wandb = recordWandb(context.home)
+    const inside = { ...context, env: { SLUICE_PYTHON: wandb.python } }
+    const source = `{ kind: http, url: "https://example.com/prices?apikey=SECRET1&user=\${USER}",
+            headers: { x-key: SECRET2, authorization: "Bearer \${TOKEN}" } }`
+    const text = PLANTED.replace(/source: .*/, `source: ${source}`)
+    const tracking = `tracking: { mlflow: { url: "${mlflow.url}" }, wandb: {} }\n`
+    const loaded = loadConfig(put(context.home, 'f.yaml', `${text}${tracking}`))
+    const fail = async () => {
+      throw usageError('HTTP_STATUS', 'https://example.com/prices?apikey=SECRET1 answers 403: no key SECRET2')
+    }
+    await expect(record('run', loaded, inside, fail)).rejects.toThrow('403')
+    const { run } = await stored(context)
+    await tellAgain(run.id, undefined, inside)
+    expect(context.warnings).toEqual([])
+
+    const paths = wandb.sent().flatMap(line => (JSON.parse(line).files ?? []).map(({ path }: { path: string }) => path))
+    const files = paths.map(path => readFileSync(path, 'utf8'))
+    expect(files).toHaveLength(2)
+    for (const told of [mlflow.sent.join('\n'), [...wandb.sent(), ...files].join('\n')]) {
+      expect(told).not.toContain('SECRET')
+      expect(told).toContain('HTTP_STATUS')
+      expect(told).toContain(`apikey=***&user=\${USER}`)
+      expect(told).toContain(`authorization: Bearer \${TOKEN}`) // of the file
+    }
+    expect(readFileSync(join(context.home, 'runs', run.id, 'sluice.yaml'), 'utf8')).toContain('SECRET2')
+  })
+})
+
 describe('telling a run again', () => {
   it('needs a tracker, and a run that has ended', async () => {
     const context = testContext()
@@ -204,5 +258,14 @@ describe('telling a run again', () => {
     const { url } = await serve((_, response) => void response.writeHead(403).end())
     const other = configured(context, NOWHERE.replace('http://127.0.0.1:1', url)).config
     await expect(tellAgain(run.id, other, context)).rejects.toMatchObject({ code: 'TRACKER_REFUSED', fault: 'engine' })
+  })
+
+  it('is done of every tracker, also after one that fails', async () => {
+    const context = { ...testContext(), env: { SLUICE_PYTHON: '/nowhere/python' } }
+    await work(context, '', () => ({}))
+    const { run } = await stored(context)
+    const { config } = configured(context, NOWHERE.replace(' }\n', ', wandb: {} }\n'))
+    await expect(tellAgain(run.id, config, context)).rejects.toMatchObject({ code: 'TRACKER_DOWN' })
+    expect(context.warnings).toEqual([expect.stringMatching(/^TRACKER_MISSING: .*\/nowhere\/python/)])
   })
 })

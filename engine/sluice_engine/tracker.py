@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import traceback
+from itertools import groupby
 from typing import Any, Literal
 
 import msgspec
@@ -27,6 +28,7 @@ class Begin(Struct, tag="begin", tag_field="method"):
 
 
 class Point(Struct):
+    id: int  # rises from point to point of a run
     series: Name
     name: Name
     step: int
@@ -128,16 +130,19 @@ def begin(request: Begin):
 
 
 def log(run, points: list[Point]) -> None:
-    """A row for each step of a series, which counts its own steps: `series/name` over `series/step`."""
+    """A row for each step of a series, which counts its own steps: `series/name` over `series/step`.
+
+    A row's number is the id of its last point. The server says after which number a run goes on, so a run that is
+    told again is not told what the server has, however much that is of what the client was given.
+    """
     begun(run)
-    rows: dict[tuple[str, int], dict[str, float]] = {}
-    for point in points:
-        value = float("nan") if point.value is None else point.value
-        rows.setdefault((point.series, point.step), {})[f"{point.series}/{point.name}"] = value
-    for series in dict.fromkeys(series for series, _ in rows):
+    new = [point for point in points if point.id >= run.starting_step]
+    for series in dict.fromkeys(point.series for point in new):
         run.define_metric(f"{series}/*", step_metric=f"{series}/step")
-    for (series, step), values in rows.items():
-        run.log(values | {f"{series}/step": step})
+    for (series, step), row in groupby(new, key=lambda point: (point.series, point.step)):
+        row = list(row)
+        values = {f"{series}/{point.name}": float("nan") if point.value is None else point.value for point in row}
+        run.log(values | {f"{series}/step": step}, step=row[-1].id, commit=True)
 
 
 def end(run, request: End) -> None:

@@ -1,4 +1,4 @@
-"""The process that tells Weights & Biases of a run, offline: what it leaves is read back from the client's own file."""
+"""The process that tells Weights & Biases of a run: its client leaves a file that is read back, or a server has it."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from ask import ENGINE
 from offline import read
+from online import Server
 
 RUN = "20260101000000-abcdef"
 
@@ -17,10 +18,10 @@ RUN = "20260101000000-abcdef"
 class Tracker:
     """A real one, with a home of its own."""
 
-    def __init__(self, folder: Path, *first: Path):
+    def __init__(self, folder: Path, *first: Path, **variables: str):
         self.folder = folder
         home = folder / "home"
-        home.mkdir()
+        home.mkdir(exist_ok=True)
         path = os.pathsep.join(str(part) for part in (*first, ENGINE))
         env = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
         self.child = subprocess.Popen(
@@ -28,7 +29,7 @@ class Tracker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=env | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(home)},
+            env=env | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(home), **variables},
         )
 
     def ask(self, method: str, **body) -> dict:
@@ -39,8 +40,8 @@ class Tracker:
         self.child.stdin.flush()
         return json.loads(self.child.stdout.readline())
 
-    def begin(self) -> dict:
-        names = {"run": RUN, "name": "m", "project": "p", "mode": "offline", "folder": str(self.folder)}
+    def begin(self, mode: str = "offline") -> dict:
+        names = {"run": RUN, "name": "m", "project": "p", "mode": mode, "folder": str(self.folder)}
         return self.ask("begin", **names, config={"split.embargo": 5, "sluice.table.md5": "0" * 32})
 
     def left(self) -> dict:
@@ -55,8 +56,11 @@ class Tracker:
             self.child.kill()
 
 
-def points(*rows: tuple) -> list[dict]:
-    return [dict(zip(("series", "name", "step", "value"), row, strict=True)) for row in rows]
+def points(*rows: tuple, first: int = 1) -> list[dict]:
+    return [
+        {"id": first + i} | dict(zip(("series", "name", "step", "value"), row, strict=True))
+        for i, row in enumerate(rows)
+    ]
 
 
 def test_a_run_is_what_was_told(tmp_path):
@@ -82,10 +86,37 @@ def test_a_run_is_what_was_told(tmp_path):
         {"b/loss": 2.0, "b/step": 7},
         {"a/0/loss": "NaN", "a/0/step": 2},
     ]
+    assert [row["_step"] for row in left["history"]] == [2, 3, 4]  # each row by its last point
     assert left["summary"]["test/sharpe"] == 1.5
     assert "sluice.yaml" in left["files"]
     assert left["artifacts"] == [{"name": "m-bundle", "type": "model", "files": ["model.onnx"]}]
     assert list((tmp_path / "home").iterdir()) == []  # nothing beside the run's folder
+
+
+def test_what_the_server_has_is_not_told_again(tmp_path):
+    told = points(("a", "loss", 1, 0.5), ("a", "lr", 1, 0.1), ("b", "loss", 1, 2.0), ("a", "loss", 2, 0.2), first=7)
+
+    def tell(server: Server, count: int) -> None:
+        with Tracker(tmp_path, WANDB_BASE_URL=server.url, WANDB_API_KEY="0" * 40) as tracker:
+            assert tracker.begin(mode="online")["event"] == "done"
+            assert tracker.ask("points", points=told[:1])["event"] == "done"
+            assert tracker.ask("points", points=told[1:count])["event"] == "done"
+            assert tracker.ask("end", exit_code=0)["event"] == "done"
+            tracker.child.stdin.close()
+            assert tracker.child.wait(20) == 0
+
+    with Server() as server:
+        for count in (3, 4, 4):
+            tell(server, count)
+    rows = [
+        {name: value for name, value in row.items() if name not in ("_timestamp", "_runtime")} for row in server.history
+    ]
+    assert rows == [
+        {"_step": 7, "a/loss": 0.5, "a/step": 1},
+        {"_step": 8, "a/lr": 0.1, "a/step": 1},
+        {"_step": 9, "b/loss": 2.0, "b/step": 1},
+        {"_step": 10, "a/loss": 0.2, "a/step": 2},
+    ]
 
 
 def test_the_end_of_stdin_ends_the_run(tmp_path):

@@ -17,6 +17,8 @@ export interface Context {
   engine: Engine
   /** Takes down what is measured while a run works (points.ts); returns at once and never throws. Absent outside of a run. */
   track?: (points: Point[]) => void
+  /** Codes of the warnings that are said once in a run, and have been. Absent outside of a run. */
+  warnedOnce?: Set<string>
 }
 
 /** One measured value. A later one of the same series, name and step takes its place. */

@@ -31,8 +31,6 @@ export function openPoints(
   let timer: NodeJS.Timeout | undefined
 
   async function write(): Promise<void> {
-    clearTimeout(timer)
-    timer = undefined
     while (waiting.length) {
       const batch = waiting.slice(0, BATCH)
       await database.transaction().execute(async transaction => {
@@ -45,8 +43,20 @@ export function openPoints(
 
   /** One writer at a time; what fails stays for the next. */
   const flush = (): Promise<void> => {
-    writing ??= write().finally(() => (writing = undefined))
+    writing ??= write().finally(() => {
+      writing = undefined
+      arm()
+    })
     return writing
+  }
+
+  /** What waits is written in a moment, also after a write that was slow or failed: the store may be locked for a while. */
+  function arm(): void {
+    if (closed || !waiting.length) return
+    timer ??= setTimeout(() => {
+      timer = undefined
+      flush().catch(error => log.debug(`points of run ${run} are not written yet: ${messageOf(error)}`))
+    }, every_ms).unref()
   }
 
   return {
@@ -59,10 +69,7 @@ export function openPoints(
         else lost++
       // What a write holds in its hand stands first and is not touched.
       if (!writing && waiting.length > MOST_WAITING) lost += waiting.splice(0, waiting.length - MOST_WAITING).length
-      timer ??= setTimeout(
-        () => flush().catch(error => log.debug(`points of run ${run} are not written yet: ${messageOf(error)}`)),
-        every_ms,
-      ).unref()
+      arm()
     },
     async close() {
       closed = true

@@ -20,6 +20,8 @@ export interface StageRecord {
 
 export interface Run {
   id: string
+  /** Epoch milliseconds. */
+  started: number
   git: GitState
   stages: StageRecord[]
 }
@@ -37,7 +39,7 @@ export async function startRun(
   context: Context,
 ): Promise<Run> {
   await buryDead(context.database, context.now())
-  removeLeftovers(context.home)
+  removeLeftovers(context.home, context.now())
   const git = await gitState(folder)
   const started = context.now()
   const id = `${new Date(started).toISOString().replace(/\D/g, '').slice(0, 14)}-${randomBytes(3).toString('hex')}`
@@ -58,7 +60,7 @@ export async function startRun(
       error: null,
     })
     .execute()
-  return { id, git, stages: [] }
+  return { id, started, git, stages: [] }
 }
 
 export async function finishRun(run: Run, status: FinalStatus, result: unknown, context: Context): Promise<void> {

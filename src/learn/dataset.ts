@@ -318,6 +318,27 @@ export function vectors(
   return values
 }
 
+/** How many columns the engine makes of the features at most: for what no training row has, a word or that it is missing, it makes none. */
+export function mostColumns({
+  features,
+  categories,
+  nullable,
+  prepare,
+  task,
+  classes,
+}: Pick<Dataset, 'features' | 'categories' | 'nullable' | 'prepare' | 'task' | 'classes'>): number {
+  const columnsOf = (name: string): number => {
+    const words = vocabularyOf(categories, name)
+    const own = prepare?.columns[name]
+    const missing = Number(nullable.includes(name))
+    if (!words) return 1 + Number(own?.indicator ?? prepare?.numbers.indicator ?? false) * missing
+    const { encode = 'one_hot', impute } = { ...prepare?.categories, ...own }
+    if (encode === 'one_hot') return words.length + Number(impute === 'own') * missing
+    return encode === 'target' && task === 'multiclass' ? classes.length : 1
+  }
+  return features.reduce((sum, name) => sum + columnsOf(name), 0)
+}
+
 /** Writes train.parquet, val.parquet and test.parquet: time (or the number of the row in the table, from 0), symbol where there are several, the float32 features and the label; words as words. */
 export async function writeParts(dataset: Dataset, folder: string, context: Context): Promise<string[]> {
   const { time, symbol, features, label } = await readDataset(dataset)

@@ -54,8 +54,6 @@ export interface Machine {
 export interface ThermalWatch {
   /** Ends it; nothing is called or logged afterwards. */
   stop(): void
-  /** The hottest sensor at each poll, in order; the last 10,000. */
-  readings(): (Temperature & { time: number })[]
 }
 
 interface Watcher {
@@ -64,10 +62,10 @@ interface Watcher {
   /** At most once, and nothing follows it. */
   onCritical(error: SluiceError): void
   machine?: Machine
-  now?: () => number
+  /** Codes of the warnings that were said already: of several watches, one says NO_TEMPERATURE. */
+  warned?: Set<string>
 }
 
-const MOST_READINGS = 10_000
 /** Below the warning's bound, before it can be logged again: a temperature that trembles at the bound is one warning. */
 const HYSTERESIS = 1
 
@@ -77,20 +75,19 @@ const HYSTERESIS = 1
  */
 export function watchTemperature(
   options: ThermalConfig,
-  { log, onReading, onCritical, machine = {}, now = Date.now }: Watcher,
+  { log, onReading, onCritical, machine = {}, warned = new Set() }: Watcher,
 ): ThermalWatch {
-  const readings: (Temperature & { time: number })[] = []
   const ended = new AbortController()
   const sources = sourcesOf(options.sensor, machine)
-  let [hot, blind] = [false, false]
+  let hot = false
   let next: NodeJS.Timeout | undefined
 
   async function poll(): Promise<void> {
     const look = await lookAt(sources, { signal: ended.signal, background: true })
     if (ended.signal.aborted) return
     if (look.hottest) take(look.hottest)
-    else if (!blind) {
-      blind = true
+    else if (!warned.has('NO_TEMPERATURE')) {
+      warned.add('NO_TEMPERATURE')
       log.warn(`NO_TEMPERATURE: ${look.reasons.join('; ')}; training goes on and is not stopped by heat`, {
         code: 'NO_TEMPERATURE',
       })
@@ -99,8 +96,6 @@ export function watchTemperature(
   }
 
   function take({ celsius, sensor }: Temperature): void {
-    readings.push({ celsius, sensor, time: now() })
-    if (readings.length > MOST_READINGS) readings.shift()
     const band = bandOf(celsius, options)
     log.debug(`temperature ${celsius.toFixed(1)} C`, { celsius, sensor, band })
     onReading(celsius, sensor)
@@ -123,7 +118,6 @@ export function watchTemperature(
       clearTimeout(next)
       ended.abort()
     },
-    readings: () => [...readings],
   }
 }
 

@@ -6,7 +6,7 @@ import { sha256, temporaryName } from '../base/blobs.ts'
 import type { Context, EngineEvent } from '../base/context.ts'
 import { engineError, usageError } from '../base/errors.ts'
 import { jsonDigest } from '../base/table.ts'
-import type { Dataset } from './dataset.ts'
+import { type Dataset, mostColumns } from './dataset.ts'
 import type { Candidate, Params } from './models.ts'
 import { BUDGETS, isNetwork } from './networks.ts'
 import type { Fold, Range } from './split.ts'
@@ -63,10 +63,12 @@ export async function train(
   const total = candidates.length * folds.length
   const started = context.now()
   let done = 0
-  const one = async ({ kind, params, id }: Candidate, fold: Fold) => {
+  const one = async (candidate: Candidate, fold: Fold) => {
+    const { kind, params, id } = candidate
     const rows = rowsOf(params, fold, predicted(dataset, fold))
     const onEvent = followed(`${id}/fold-${fold.index + 1}`, context)
     const fit = await fitOnce(dataset, { recipe: { kind, params, seed }, rows }, context, onEvent)
+    checkBudget(candidate, fit.metrics.parameters ?? null) // as it was built, on the columns that its rows made
     done++
     const left = (((context.now() - started) / done) * (total - done)) / 1000
     context.log.progress(`train  ${done}/${total} fits, ${id} fold ${fold.index + 1}, about ${left.toFixed(0)} s left`)
@@ -77,10 +79,28 @@ export async function train(
   const order = [...candidates].sort((a, b) => SLOWEST.indexOf(a.kind) - SLOWEST.indexOf(b.kind))
   const jobs = new Map<string, Promise<Fit>[]>(order.map(({ id }) => [id, []]))
   for (const fold of folds) for (const candidate of order) jobs.get(candidate.id)!.push(one(candidate, fold))
-  await Promise.all([...jobs.values()].flat())
+  await allFitted(jobs, order, context.signal)
   return Promise.all(
     candidates.map(async candidate => ({ ...candidate, fits: await Promise.all(jobs.get(candidate.id)!) })),
   )
+}
+
+/** Waits for every fit. Stopped, by heat or a person, it throws why as soon as the networks at work have answered: each leaves a checkpoint first. */
+async function allFitted(jobs: Map<string, Promise<Fit>[]>, candidates: Candidate[], signal: AbortSignal) {
+  const networks = candidates.filter(({ kind }) => isNetwork(kind)).flatMap(({ id }) => jobs.get(id)!)
+  const ended = new AbortController()
+  const stopped = new Promise<never>((_, reject) => {
+    const stop = () => reject(signal.reason)
+    signal.addEventListener('abort', stop, { once: true, signal: ended.signal })
+  })
+  try {
+    await Promise.race([Promise.all([...jobs.values()].flat()), stopped])
+  } catch (error) {
+    if (signal.aborted) await Promise.allSettled(networks)
+    throw error
+  } finally {
+    ended.abort()
+  }
 }
 
 /** Rows that a fold's fit predicts: its validation rows, then those it learned from where thresholds are quantiles of these. */
@@ -137,7 +157,6 @@ export async function fitOnce(
         },
       },
     )
-    training?.close()
     const { artefacts, metrics, importances, seconds, cpu_seconds, peak_memory_mb, nondeterministic } = done
     const fit = {
       digest,
@@ -155,6 +174,7 @@ export async function fitOnce(
     writeFileSync(join(out, 'fit.json'), JSON.stringify(fit))
     rmSync(folder, { recursive: true, force: true })
     renameSync(out, folder)
+    training?.close()
     return { ...fit, folder, cached: false }
   } catch (error) {
     rmSync(out, { recursive: true, force: true })
@@ -163,7 +183,7 @@ export async function fitOnce(
 }
 
 /** What a fit says of itself on the way, as points of a series: by step, and what is known once an epoch by epoch. */
-const followed =
+export const followed =
   (series: string, { track }: Context) =>
   ({ event, step = 0, metrics = {} }: EngineEvent): void => {
     if (event !== 'progress') return
@@ -179,20 +199,24 @@ const followed =
 
 /** Before anything is trained, how many parameters each network with a budget has on these features. Error (usage): BUDGET. */
 async function checkBudgets(dataset: Dataset, candidates: Candidate[], { engine }: Context): Promise<void> {
-  const { features, categories, task, classes } = dataset
-  const words = Object.values(categories).reduce((sum, words) => sum + words.length, 0)
-  const channels = features.length - Object.keys(categories).length + words
-  for (const { id, kind, params, budget } of candidates) {
-    if (!budget) continue
+  const { task, classes } = dataset
+  const channels = mostColumns(dataset)
+  for (const candidate of candidates) {
+    if (!candidate.budget) continue
+    const { kind, params } = candidate
     const body = { model: { kind, params }, channels, task, classes: classes.length }
     const { parameters } = await engine.request<{ parameters: number }>('parameters', body)
-    if (parameters > BUDGETS[budget])
-      throw usageError(
-        'BUDGET',
-        `${id} has ${parameters} trainable parameters on ${channels} features, its budget of ${budget} allows ${BUDGETS[budget]}`,
-        { next: 'fewer or narrower layers, fewer features, or a larger budget' },
-      )
+    checkBudget(candidate, parameters, ` on ${channels} columns`)
   }
+}
+
+function checkBudget({ id, budget }: Candidate, parameters: number | null, where = ''): void {
+  if (!budget || parameters === null || parameters <= BUDGETS[budget]) return
+  throw usageError(
+    'BUDGET',
+    `${id} has ${parameters} trainable parameters${where}, its budget of ${budget} allows ${BUDGETS[budget]}`,
+    { next: 'fewer or narrower layers, fewer features, or a larger budget' },
+  )
 }
 
 /** What a network needs besides: a folder of checkpoints that outlives a killed process, and cores for its threads. */
@@ -203,7 +227,7 @@ function openTraining(digest: string, { recipe, trained }: FitRequest, { home, e
   return {
     body: { checkpoints, ...(weights && { weights }) },
     options: { cores: Number(recipe.params.threads ?? engine.size) * Number(recipe.params.processes), signal },
-    /** A finished one is not gone on with. */
+    /** A finished one, whose files are in place, is not gone on with. */
     close: () => rmSync(checkpoints, { recursive: true, force: true }),
   }
 }

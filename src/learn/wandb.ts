@@ -59,7 +59,12 @@ export function openWandb(config: NonNullable<TrackingConfig['wandb']>, options:
   }
 
   function receive(line: string): void {
-    const { event, code, reason } = JSON.parse(line)
+    const answer = parse(line)
+    if (!answer) {
+      settle(failure('TRACKER_DOWN', `the process of Weights & Biases wrote ${JSON.stringify(line.slice(0, 200))}`))
+      return
+    }
+    const { event, code, reason } = answer
     if (event === 'done') settle()
     else settle(failure(String(code), `Weights & Biases: ${String(reason).replaceAll(/\s+/g, ' ')}`))
   }
@@ -97,7 +102,7 @@ export function openWandb(config: NonNullable<TrackingConfig['wandb']>, options:
         ...{ project: config.project ?? name, entity: config.entity, config: { ...typed(params), ...tags } },
       }),
     points: points =>
-      ask('points', { points: points.map(({ series, name, step, value }) => ({ series, name, step, value })) }),
+      ask('points', { points: points.map(({ id, series, name, step, value }) => ({ id, series, name, step, value })) }),
     end({ status, params, tags, figures, files }) {
       const isPacked = ({ name }: Told['files'][number]) => name.startsWith(BUNDLE)
       const bundle = files.filter(isPacked).map(({ name, path }) => ({ name: name.slice(BUNDLE.length), path }))
@@ -113,6 +118,22 @@ export function openWandb(config: NonNullable<TrackingConfig['wandb']>, options:
       await ended
       clearTimeout(kill)
     },
+  }
+}
+
+interface Answer {
+  event: string
+  code?: unknown
+  reason?: unknown
+}
+
+/** A process that is killed may leave half a line. */
+function parse(line: string): Answer | undefined {
+  try {
+    const answer = JSON.parse(line)
+    return typeof answer?.event === 'string' ? answer : undefined
+  } catch {
+    return undefined
   }
 }
 

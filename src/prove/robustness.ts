@@ -1,5 +1,6 @@
 // How far the proven fit's loss moves when its inputs are disturbed: by noise, a missing column, a shifted scale. Measured on validation rows, so it is no look at the test part.
 import { existsSync, readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { writeAtomic } from '../base/blobs.ts'
 import type { Context } from '../base/context.ts'
@@ -38,7 +39,7 @@ export interface Robustness {
   shifted: (Effect & { factor: number; offset: number })[]
 }
 
-const VERSION = 1
+const VERSION = 2
 const SHARES = [0.01, 0.05, 0.1]
 /** Half a deviation, and a twentieth of the value, either way. */
 const SHIFTS = [
@@ -53,27 +54,26 @@ const MOST_ROWS = 2000
 const FEWEST_ROWS = 200
 const MOST_FEATURES = 200
 const MOST_VALUES = 20_000_000
+/** Of networks, values times parameters: half a minute on two cores (measured: 15 ms on one for 2 million parameters on 120 x 20 values). */
+const MOST_WORK = 1.8e13
+/** What a larger one is measured on: 20 million parameters on as many values take two minutes. */
+const FEWEST_ROWS_OF_LARGE = 50
 
 /** The robustness of an exported fit, found again by the fit's digest: equal fits give equal figures. */
 export async function robustnessOf(
   dataset: Dataset,
   proven: Fit,
   seed: number,
-  { home }: Pick<Context, 'home'>,
+  { home, signal }: Pick<Context, 'home' | 'signal'>,
 ): Promise<Robustness> {
   const digest = jsonDigest({ version: VERSION, fit: proven.digest, seed })
   const path = join(home, 'cache', 'robustness', `${digest}.json`)
   const kept = readKept(path)
   if (kept) return kept
-  const model = await loadModel(readFileSync(join(proven.folder, 'model.onnx')))
+  const model = await loadModel(readFileSync(join(proven.folder, 'model.onnx')), { threads: availableParallelism() })
   try {
-    const found = await measureRobustness(
-      dataset,
-      await readDataset(dataset, model.length),
-      proven.importances,
-      model,
-      seed,
-    )
+    const data = await readDataset(dataset, model.length)
+    const found = await measureRobustness(dataset, data, proven, model, seed, signal)
     writeAtomic(path, JSON.stringify({ digest: jsonDigest(found), found }))
     return found
   } finally {
@@ -94,20 +94,21 @@ function readKept(path: string): Robustness | undefined {
 
 type Subject = Pick<Dataset, 'features' | 'task' | 'classes' | 'categories' | 'split'>
 
-/** Disturbs rows of the last fold's validation block, and compares what the model says of them with their labels. */
+/** Disturbs rows of the last fold's validation block, and compares what the model says of them with their labels. Aborted, it throws the signal's reason before the next one. */
 export async function measureRobustness(
   dataset: Subject,
   data: DatasetRows,
-  importances: Fit['importances'],
+  { importances, metrics }: Pick<Fit, 'importances' | 'metrics'>,
   model: Pick<OnnxModel, 'run' | 'columns' | 'length'>,
   seed: number,
+  signal?: AbortSignal,
 ): Promise<Robustness> {
   const { valid, train } = dataset.split.folds.at(-1)!
   const all = indices(valid)
   const tried = mostImportant(dataset.features, importances)
   const runs = 1 + SHARES.length + tried.length + SHIFTS.length
   const { length: width } = vectors(dataset, data, all.subarray(0, 1), model.length)
-  const rows = evenly(all, Math.floor(MOST_VALUES / (runs * width)))
+  const rows = evenly(all, mostRows(runs * width, metrics.parameters ?? 0))
   const label = Float64Array.from(rows, row => data.label[row])
   const x = vectors(dataset, data, rows, model.length)
   const scales = scalesOf(dataset, data, indices(train))
@@ -115,6 +116,7 @@ export async function measureRobustness(
 
   let baseline: Effect | undefined
   const effect = async (disturbed: Float32Array): Promise<Effect> => {
+    signal?.throwIfAborted()
     const output = await model.run(disturbed, rows.length)
     // A row without an answer has no loss.
     const figures = output.every(Number.isFinite)
@@ -146,9 +148,18 @@ export async function measureRobustness(
   }
 }
 
-/** At most `most` rows in even steps, and not so few that they say nothing. */
+/**
+ * How many rows a model may be measured on, not so few that they say nothing: `values` is what it reads of each, in all runs together.
+ * Parameters are those of a network; how large the file of trees is says nothing of their time.
+ */
+export function mostRows(values: number, parameters: number): number {
+  const read = Math.max(FEWEST_ROWS, Math.min(MOST_ROWS, Math.floor(MOST_VALUES / values)))
+  return Math.min(read, Math.max(FEWEST_ROWS_OF_LARGE, Math.floor(MOST_WORK / (values * parameters))))
+}
+
+/** At most `most` rows in even steps. */
 export function evenly(rows: Uint32Array, most: number): Uint32Array {
-  const n = Math.min(rows.length, Math.max(FEWEST_ROWS, Math.min(MOST_ROWS, most)))
+  const n = Math.min(rows.length, most)
   return Uint32Array.from({ length: n }, (_, i) => rows[Math.floor((i * rows.length) / n)])
 }
 

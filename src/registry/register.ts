@@ -14,7 +14,7 @@ import type { FeatureSpec } from '../features/catalog.ts'
 import { vocabularyOf } from '../learn/categories.ts'
 import { type Dataset, readDataset } from '../learn/dataset.ts'
 import { indices, type Range, size } from '../learn/split.ts'
-import { type Fit, fitOnce, predictions } from '../learn/train.ts'
+import { type Fit, fitOnce, followed, predictions } from '../learn/train.ts'
 import type { Selected } from '../prove/contest.ts'
 import { type GateResult, judge } from '../prove/gate.ts'
 import type { Predicted } from '../prove/select.ts'
@@ -100,25 +100,30 @@ async function writeNext(content: Content, files: BundleFile[], { database, home
 export const isRegistered = ({ name, version }: Registered, home: string): boolean =>
   existsSync(join(bundleFolder(home, name, version), 'manifest.json'))
 
-/** What is to be shipped, and the gates that only it can fail. A recipe that was refused is kept as it was judged: nothing is fitted for it. */
+/** Whether the recipe is fitted once more. One that was refused is kept as it was judged. */
+export const isRefitted = ({ pass }: Pick<Verdict, 'pass'>, { refit }: Pick<Subject, 'refit'>): boolean =>
+  refit === 'all' && pass
+
+/** What is to be shipped, and the gates that only it can fail. */
 async function fitShipped(
   dataset: Dataset,
   { selected }: Selected,
   verdict: Verdict,
-  { seed, refit }: Subject,
+  subject: Subject,
   context: Context,
 ) {
   const { proven, parity } = verdict
-  if (refit === 'none' || !verdict.pass) return { shipped: proven, parity, refit: 'none' as const, failed: [] }
+  if (!isRefitted(verdict, subject)) return { shipped: proven, parity, refit: 'none' as const, failed: [] }
   const all: Range[] = [[0, dataset.rows]]
-  const recipe = { kind: selected.kind, params: selected.params, seed }
+  const recipe = { kind: selected.kind, params: selected.params, seed: subject.seed }
   const rows = { train: all, stop: [], predict: all }
-  const shipped = await fitOnce(dataset, { recipe, rows, iterations: proven.iterations, export: true }, context)
+  const request = { recipe, rows, iterations: proven.iterations, export: true }
+  const shipped = await fitOnce(dataset, request, context, followed(`${selected.id}/refit`, context))
   const again = await measureParity(dataset, shipped, selected.kind, all)
   return {
     shipped,
     parity: again,
-    refit,
+    refit: 'all' as const,
     failed: [...standingGates(shipped, again), ...(await disagreement(dataset, proven, shipped))].filter(
       ({ pass }) => !pass,
     ),

@@ -25,7 +25,7 @@ export interface Answered {
   answered: number
 }
 
-/** Errors: those of the rows, `KEY_REQUIRED`, `NO_SEQUENCE_MODEL`, `OVERLOADED`, and `WARMING_UP` where rows were kept and none of them has an answer yet. */
+/** Errors: those of the rows, `KEY_REQUIRED`, `NO_SEQUENCE_MODEL`, `OVERLOADED`, `EARLIER_PUSH_FAILED`, and `WARMING_UP` where rows were kept and none of them has an answer yet. */
 export async function answerBody(served: Served, body: PredictBody): Promise<Answered> {
   const { manifest, run, windows } = served
   const predict = async (features: Float32Array, count: number) => answers(manifest, await run(features, count))

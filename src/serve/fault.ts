@@ -32,12 +32,16 @@ const FOUND_BY_FASTIFY: Record<string, Fault> = {
   FST_ERR_BAD_URL: { status: 400, code: 'BAD_URL', message: 'the path is no valid URL' },
 }
 
-/** Our own errors that are not the caller's fault in the shape of the request. Warming up is no 503: who repeats a push pushes its rows twice. */
+/**
+ * Our own errors that are not the caller's fault in the shape of the request. A 503 is repeated by clients and proxies by themselves:
+ * warming up is none, whose rows would be pushed twice, and neither is what failed with a push before it, which has to come first.
+ */
 const STATUS: Record<string, number> = {
   UNAUTHORIZED: 401,
   MODEL_UNKNOWN: 404,
   NOT_FOUND: 404,
   WARMING_UP: 409,
+  EARLIER_PUSH_FAILED: 409,
   OVERLOADED: 503,
 }
 

@@ -53,38 +53,40 @@ export function vectoriseSequences(
   sequences: unknown[],
   at: (sequence: number) => string,
 ): Float32Array {
-  const values = new Float32Array(sequences.length * length * features.length)
+  // Memory is asked for what is there: empty lists are short, and would ask for whole sequences of it.
   const problems: Problem[] = []
   for (let i = 0; i < sequences.length && problems.length < PROBLEMS; i++)
-    problems.push(...fillSequence(values, i * length, features, length, sequences[i], at(i)))
+    problems.push(...misshapen(sequences[i], length, at(i)))
+  if (problems.length) refuse(problems)
+  const values = new Float32Array(sequences.length * length * features.length)
+  for (let i = 0; i < sequences.length && problems.length < PROBLEMS; i++)
+    problems.push(...fillSequence(values, i * length, features, sequences[i] as unknown[], at(i)))
   return checked(values, problems)
 }
 
-function fillSequence(
-  values: Float32Array,
-  before: number,
-  features: Feature[],
-  length: number,
-  rows: unknown,
-  at: string,
-): Problem[] {
+function misshapen(rows: unknown, length: number, at: string): Problem[] {
   if (!Array.isArray(rows)) return [wrongType(at, `a sequence is an array of rows, not ${nameOf(rows)}`)]
-  if (rows.length !== length)
-    return [
-      { code: 'SEQUENCE_LENGTH', pointer: at, message: `${rows.length} rows are not the ${length} of this model` },
-    ]
+  const message = `${rows.length} rows are not the ${length} of this model`
+  return rows.length === length ? [] : [{ code: 'SEQUENCE_LENGTH', pointer: at, message }]
+}
+
+function fillSequence(values: Float32Array, before: number, features: Feature[], rows: unknown[], at: string) {
   const problems: Problem[] = []
-  for (let i = 0; i < length && problems.length < PROBLEMS; i++) {
+  for (let i = 0; i < rows.length && problems.length < PROBLEMS; i++) {
     const start = (before + i) * features.length
-    if (Array.isArray(rows[i])) {
-      if (!fillFrom(values, start, features, rows[i])) problems.push(...examineList(features, rows[i], `${at}/${i}`))
-    } else if (!fill(values, start, features, rows[i])) problems.push(...examine(features, rows[i], `${at}/${i}`))
+    const row = rows[i]
+    if (Array.isArray(row)) {
+      if (!fillFrom(values, start, features, row)) problems.push(...examineList(features, row, `${at}/${i}`))
+    } else if (!fill(values, start, features, row)) problems.push(...examine(features, row, `${at}/${i}`))
   }
   return problems
 }
 
 function checked(values: Float32Array, problems: Problem[]): Float32Array {
-  if (problems.length === 0) return values
+  return problems.length === 0 ? values : refuse(problems)
+}
+
+function refuse(problems: Problem[]): never {
   throw new SluiceError('data', problems[0].code, problems[0].message, {
     detail: { problems: problems.slice(0, PROBLEMS) },
   })

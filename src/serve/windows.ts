@@ -1,4 +1,5 @@
 // The newest rows of every key, of which a sequence model makes its answers: kept in memory, bounded in keys and in idle time. A key that was forgotten warms up again.
+import { SluiceError } from '../base/errors.ts'
 import { overloaded } from './microbatch.ts'
 
 export interface Bounds {
@@ -27,6 +28,7 @@ export interface Windows {
   /**
    * Appends rows [rows, width] to the window of `key` and answers every window that is full then.
    * A push waits for those of its key before it; one that fails leaves what is kept as it was, and `OVERLOADED` is a failure.
+   * Those that wait behind it fail with it (`EARLIER_PUSH_FAILED`): they would be answered by rows with a hole.
    */
   push<Answer>(key: string, rows: Float32Array, answer: AnswerWindows<Answer>): Promise<Pushed<Answer>>
   /** How many keys are kept. */
@@ -41,7 +43,7 @@ export function openWindows(bounds: Bounds, now = () => performance.now()): Wind
   const { length, width, most, idle, maxWaiting } = bounds
   /** The key that was pushed to longest ago comes first. */
   const kept = new Map<string, { rows: Float32Array; pushed: number }>()
-  /** The last push of each key that has not ended. */
+  /** The last push of each key that has not ended; it fails if one before it does. */
   const turns = new Map<string, Promise<unknown>>()
   let waiting = 0
 
@@ -75,27 +77,47 @@ export function openWindows(bounds: Bounds, now = () => performance.now()): Wind
     return { before: before.length / width, answers }
   }
 
+  /** What comes next waits for it, and fails if it does. */
+  function queue(key: string, pushed: Promise<unknown>): void {
+    const forget = () => {
+      if (turns.get(key) === pushed) turns.delete(key)
+    }
+    turns.set(key, pushed)
+    pushed.then(forget, forget)
+  }
+
   return {
     push(key, rows, answer) {
       const turn = turns.get(key)
       const count = rows.length / width
-      if (turn && waiting > 0 && waiting + count > maxWaiting) return Promise.reject(overloaded(waiting))
-      if (turn) waiting += count
-      const pushed = (turn ?? Promise.resolve()).then(() => {
-        if (turn) waiting -= count
-        return append(key, rows, answer)
-      })
-      const ended = pushed
-        .catch(() => undefined)
-        .then(() => {
-          if (turns.get(key) === ended) turns.delete(key)
-        })
-      turns.set(key, ended)
+      if (turn && waiting > 0 && waiting + count > maxWaiting) {
+        const refused = Promise.reject(overloaded(waiting))
+        const inTurn = turn.then(() => refused)
+        queue(key, inTurn)
+        return refused
+      }
+      if (turn) {
+        waiting += count
+        const begin = () => void (waiting -= count)
+        turn.then(begin, begin)
+      }
+      const pushed = (turn ?? Promise.resolve()).then(
+        () => append(key, rows, answer),
+        () => Promise.reject(earlierFailed()),
+      )
+      queue(key, pushed)
       return pushed
     },
     size: () => kept.size,
   }
 }
+
+const earlierFailed = () =>
+  new SluiceError(
+    'unexpected',
+    'EARLIER_PUSH_FAILED',
+    'a push of this key before this one failed, and nothing of this one is kept: push both again, in their order',
+  )
 
 function joined(a: Float32Array, b: Float32Array): Float32Array {
   const whole = new Float32Array(a.length + b.length)

@@ -1,5 +1,6 @@
 // Points in a real store: written in batches, found again, and never in the way of the run.
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it, vi } from 'vitest'
 import type { Context } from '../../src/base/context.ts'
 import { openDatabase } from '../../src/base/database.ts'
@@ -82,6 +83,32 @@ describe('points', () => {
       [2, 1],
       [1, 2.5],
     ])
+  })
+
+  it.each([
+    ['waits for its lock', 10_000],
+    ['gives up on its lock', 20],
+  ])('go on being written after a write that %s', async (_, patience_ms) => {
+    const file = join(temporaryFolder(), 'store.db')
+    const context = { ...testContext(), database: openDatabase(file, { patience_ms }) }
+    const run = await begin(context)
+    const other = openDatabase(file)
+    const points = openPoints(run, context, { every_ms: 20 })
+    const areWritten = (count: number) =>
+      vi.waitFor(async () => expect(await readPoints(run, context.database)).toHaveLength(count), { timeout: 5000 })
+    await other.transaction().execute(async () => {
+      points.take(loss([1]))
+      await sleep(60) // the write is under way
+      points.take(loss([2], 1))
+      await sleep(120)
+    })
+    await areWritten(2)
+    points.take(loss([3], 2))
+    await areWritten(3)
+    await points.close()
+    expect(context.warnings).toEqual([])
+    await other.destroy()
+    await context.database.destroy()
   })
 
   it('that the store will not take are a warning, and the run goes on', async () => {

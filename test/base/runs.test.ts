@@ -1,6 +1,6 @@
 // Runs and steps in a real store.
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, utimesSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { sql } from 'kysely'
 import { describe, expect, it } from 'vitest'
@@ -93,6 +93,18 @@ describe('a run', () => {
     const names = files.map(({ parentPath, name }) => relative(context.home, join(parentPath, name)))
     expect(names.sort()).toEqual([...left(process.pid), ...others].sort())
     expect(existsSync(join(context.home, `tables/t/.next.${dead}.0123abcd.tmp`))).toBe(false)
+  })
+
+  it('that begins removes checkpoints that were not added to for 30 days', async () => {
+    const context = testContext()
+    const folder = join(context.home, 'cache/checkpoints')
+    for (const [name, days] of Object.entries({ fresh: 0, kept: 29.9, abandoned: 30.1 })) {
+      put(folder, `${name}/checkpoint-0000000001.safetensors`, '')
+      const added = new Date(NOW - days * 86_400_000)
+      utimesSync(join(folder, name), added, added)
+    }
+    await begin(context)
+    expect(readdirSync(folder).sort()).toEqual(['fresh', 'kept'])
   })
 
   it('knows the commit it ran on and whether something was changed', async () => {

@@ -6,7 +6,7 @@ import { readColumns } from '../../src/data/files.ts'
 import { build, featureTable } from '../../src/features/build.ts'
 import { broughtBySet, type FeatureEntry, tableFeatures } from '../../src/features/catalog.ts'
 import type { Task } from '../../src/features/labels.ts'
-import { freeze, partSizes, readDataset, writeParts } from '../../src/learn/dataset.ts'
+import { freeze, mostColumns, partSizes, readDataset, writeParts } from '../../src/learn/dataset.ts'
 import { preprocessSchema } from '../../src/learn/preprocess.ts'
 import { indices, size, splitSchema } from '../../src/learn/split.ts'
 import { audit } from '../../src/prove/audit.ts'
@@ -115,6 +115,17 @@ describe('a table without a time', () => {
     const columns = await frozen({ preprocess: { missing: 'drop_columns' } })
     expect(columns.dataset).toMatchObject({ rows: ROWS, features: ['height'], nullable: [], categories: {} })
     expect(columns.dataset.warnings).toEqual([expect.stringMatching(/^width, colour left out/)])
+  })
+
+  it.each([
+    [6, 'four words and two numbers', {}],
+    [3, 'a number for a word', { categories: { encode: 'ordinal' } }],
+    [5, 'a number for each of three classes', { columns: { colour: { encode: 'target' } } }],
+    [7, 'a missing word as one more', { categories: { impute: 'own' } }],
+    [7, 'an indicator where a value is missing', { numbers: { indicator: true } }],
+    [6, 'none where its column says so', { numbers: { indicator: true }, columns: { width: { indicator: false } } }],
+  ])('makes at most %d columns: %s', async (columns, _, preprocess) => {
+    expect(mostColumns((await frozen({ preprocess })).dataset)).toBe(columns)
   })
 
   it('columns that nobody named are left out where nothing can be learned from them, others refused', async () => {

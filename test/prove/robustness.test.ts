@@ -3,11 +3,20 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { interruption } from '../../src/base/errors.ts'
 import { loadModel } from '../../src/base/onnx.ts'
 import { random } from '../../src/base/random.ts'
 import type { DatasetRows, Task } from '../../src/learn/dataset.ts'
 import type { Range } from '../../src/learn/split.ts'
-import { evenly, measureRobustness, type Scale, withFeature, withNoise, withShift } from '../../src/prove/robustness.ts'
+import {
+  evenly,
+  measureRobustness,
+  mostRows,
+  type Scale,
+  withFeature,
+  withNoise,
+  withShift,
+} from '../../src/prove/robustness.ts'
 
 const MODELS = { binary: 'trees', multiclass: 'multiclass', regression: 'linear' }
 const [TRAIN, VALID, ROWS] = [300, 500, 600]
@@ -39,8 +48,9 @@ function rowsOf(task: Task, test = Number.NaN) {
   return { dataset, data: { features, label } as unknown as DatasetRows }
 }
 
-async function measured(task: Task, { dataset, data } = rowsOf(task)) {
-  return measureRobustness(dataset, data, { b: 0.5, a: 0.3 }, await modelOf(task), 42)
+async function measured(task: Task, { dataset, data } = rowsOf(task), parameters = 0, signal?: AbortSignal) {
+  const fit = { importances: { b: 0.5, a: 0.3 }, metrics: { parameters } }
+  return measureRobustness(dataset, data, fit, await modelOf(task), 42, signal)
 }
 
 const deviation = (values: Float32Array) => {
@@ -63,6 +73,15 @@ describe('robustness', () => {
     expect(changes).toEqual([...changes].sort((a, b) => b - a))
     expect(found.missing_mean.change).toBeCloseTo(changes.reduce((a, b) => a + b) / 4, 12)
     expect(found.noise[0].value).not.toBe(found.noise[2].value)
+  })
+
+  it('of a large network is measured on fewer rows', async () => {
+    expect(await measured('binary', rowsOf('binary'), 2e10)).toMatchObject({ rows: 50, of: 200 })
+  })
+
+  it('ends before the next disturbance once it is stopped', async () => {
+    const signal = AbortSignal.abort(interruption())
+    await expect(measured('binary', rowsOf('binary'), 0, signal)).rejects.toMatchObject({ code: 'INTERRUPTED' })
   })
 
   it('reads no test row', async () => {
@@ -170,12 +189,24 @@ describe('what is disturbed', () => {
   })
 })
 
-it('takes rows evenly: in order, at most 2,000, the first among them, at least 200 where there are', () => {
+it.each([
+  [2000, 'trees on a few features', 12 * 4, 0],
+  [200, 'trees on very many', 208 * 2000, 0],
+  [297, 'a small network on windows, as before', 28 * 120 * 20, 200_000],
+  [2000, 'as many parameters on rows alone', 28 * 20, 200_000],
+  [133, 'two million parameters', 28 * 120 * 20, 2e6],
+  [50, 'twenty million', 28 * 120 * 20, 2e7],
+  [50, 'two hundred million', 28 * 120 * 20, 2e8],
+])('measures on %d rows: %s', (rows, _, values, parameters) => {
+  expect(mostRows(values, parameters)).toBe(rows)
+})
+
+it('takes rows evenly: in order, the first among them', () => {
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 5000 }), fc.integer({ min: 0, max: 3000 }), (n, most) => {
+    fc.property(fc.integer({ min: 1, max: 5000 }), fc.integer({ min: 1, max: 3000 }), (n, most) => {
       const all = Uint32Array.from({ length: n }, (_, i) => 7 + i)
       const taken = evenly(all, most)
-      expect(taken.length).toBe(Math.min(n, Math.max(200, Math.min(2000, most))))
+      expect(taken.length).toBe(Math.min(n, most))
       expect([taken[0], taken.every((row, i) => i === 0 || row > taken[i - 1])]).toEqual([7, true])
       const steps = [...taken].slice(1).map((row, i) => row - taken[i])
       if (steps.length) expect(Math.max(...steps) - Math.min(...steps)).toBeLessThanOrEqual(1)

@@ -150,12 +150,11 @@ describe('rows of a key', () => {
       return `${HEAD}connection: ${connection}\r\ncontent-length: ${body.length}\r\n\r\n${body}`
     }
     const [first, second, third] = [rows.slice(0, length), [rows[length]], rows.slice(10, 10 + 2 * length)]
-    const answer = await raw(
-      url,
-      request('keep-alive', first) + request('keep-alive', second) + request('close', third),
-    )
-    expect(answer.match(/HTTP\/1.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 200', 'HTTP/1.1 503'])
-    expect(bodyOf(answer.slice(answer.lastIndexOf('HTTP/1.1')))).toMatchObject({ code: 'OVERLOADED' })
+    const kept = [first, second, third].map(pushed => request('keep-alive', pushed)).join('')
+    const answer = await raw(url, kept + request('close', [rows[length + 1]]))
+    expect(answer.match(/HTTP\/1.1 \d+/g)).toEqual(['200', '200', '503', '409'].map(status => `HTTP/1.1 ${status}`))
+    expect(answer).toContain('"code":"OVERLOADED"')
+    expect(bodyOf(answer.slice(answer.lastIndexOf('HTTP/1.1')))).toMatchObject({ code: 'EARLIER_PUSH_FAILED' })
     expect((await push('a', rows[length + 1])).answer.predictions).toEqual(
       await ask({ sequence: endingAt(length + 1) }),
     )

@@ -144,6 +144,26 @@ describe('vectoriseSequences', () => {
     )
   })
 
+  it('are refused by their lengths before memory is asked for, however many there are', () => {
+    const features = Array.from({ length: 1000 }, (_, j) => ({ name: `f${j}`, nullable: false }))
+    const manifest = { input: { name: 'features' as const, length: 10_000, features } }
+    const empty = new Array<unknown>(1000).fill([]).with(3, 'none') // 40 GB as float32
+    expect(() => vectoriseSequences(manifest, empty, at)).toThrowError(
+      expect.objectContaining({
+        code: 'SEQUENCE_LENGTH',
+        fault: 'data',
+        message: '0 rows are not the 10000 of this model',
+      }),
+    )
+    try {
+      vectoriseSequences(manifest, empty, at)
+    } catch (error) {
+      const { problems } = (error as { detail: { problems: Problem[] } }).detail
+      expect(problems).toHaveLength(20)
+      expect(problems[3]).toMatchObject({ code: 'WRONG_TYPE', pointer: '/sequences/3' })
+    }
+  })
+
   it('gives rows the vectors that they have as objects, whatever they hold', () => {
     const manifest = { input: { ...ab.input, length: 2 } }
     const value = fc.oneof(fc.double(), fc.constant(null), fc.string(), fc.boolean())

@@ -43,27 +43,49 @@ describe('windows', () => {
     )
   })
 
-  it('are as they were after a push that failed, for those too that waited for it', async () => {
-    const outcomes = fc.array(fc.tuple(fc.integer({ min: 1, max: 5 }), fc.boolean()), { maxLength: 12 })
+  it('are as they were after a push that failed, and after those that waited behind it and failed with it', async () => {
+    const outcomes = fc.array(fc.tuple(fc.integer({ min: 1, max: 5 }), fc.boolean(), fc.boolean()), { maxLength: 12 })
     await fc.assert(
       fc.asyncProperty(outcomes, async list => {
         const [tried, spared] = [openWindows(wide), openWindows(wide)]
         let next = 0
-        const both = list.map(async ([count, fails]) => {
+        let hasFailed = false
+        let checks: Promise<void>[] = []
+        for (const [count, fails, waits] of list) {
           const rows = numbered(...Array.from({ length: count }, () => next++))
           const failing = async () => {
             await later()
             throw new Error('unlucky')
           }
-          const found = tried.push('a', rows, fails ? failing : readBack).catch(() => null)
-          // Rows that warm up ask nothing of a model, so nothing of them can fail.
-          if (fails) return (await found) && spared.push('a', rows, readBack)
-          return expect(await found).toEqual(await spared.push('a', rows, readBack))
-        })
-        await Promise.all(both)
+          const check = async () => {
+            const found = await tried.push('a', rows, fails ? failing : readBack).catch((error: Error) => error)
+            if (hasFailed) return expect(found).toMatchObject({ code: 'EARLIER_PUSH_FAILED' })
+            hasFailed = found instanceof Error
+            if (hasFailed) return expect(found).toMatchObject({ message: 'unlucky' })
+            return expect(found).toEqual(await spared.push('a', rows, readBack))
+          }
+          checks.push(check())
+          if (!waits) continue
+          await Promise.all(checks)
+          checks = []
+          hasFailed = false
+        }
+        await Promise.all(checks)
       }),
-      { numRuns: 100 },
+      { numRuns: 200 },
     )
+  })
+
+  it('of other keys do not fail with a push', async () => {
+    const { push } = openWindows(wide)
+    const failing = () => later().then(() => Promise.reject(new Error('unlucky')))
+    const failed = push('a', numbered(1, 2, 3), failing)
+    const behind = push('a', numbered(4), readBack)
+    const other = push('b', numbered(1, 2, 3), readBack)
+    await expect(failed).rejects.toThrow('unlucky')
+    await expect(behind).rejects.toMatchObject({ code: 'EARLIER_PUSH_FAILED' })
+    expect((await other).answers).toEqual([[1, 2, 3]])
+    expect(await push('a', numbered(1, 2, 3), readBack)).toEqual({ before: 0, answers: [[1, 2, 3]] })
   })
 
   it('of the key that was pushed to longest ago are forgotten when there are too many, but not by a failed push', async () => {
@@ -114,7 +136,10 @@ describe('windows', () => {
     }
     const first = push('a', numbered(1, 2, 3), slow)
     const second = push('a', numbered(4, 5, 6), slow)
-    await expect(push('a', numbered(7, 8), slow)).rejects.toMatchObject({ code: 'OVERLOADED' })
+    const refused = push('a', numbered(7, 8), slow)
+    const behind = push('a', numbered(9), slow)
+    await expect(refused).rejects.toMatchObject({ code: 'OVERLOADED' })
+    await expect(behind).rejects.toMatchObject({ code: 'EARLIER_PUSH_FAILED' })
     expect((await first).answers).toEqual([[1, 2, 3]])
     expect((await second).answers).toHaveLength(3)
     expect(await push('a', numbered(9), readBack)).toEqual({ before: 3, answers: [[5, 6, 9]] })
