@@ -47,7 +47,8 @@ def forecasting(folder: Path, kind: str, params: dict | None = None, rows: np.nd
 def material_of(asked: dict) -> networks.Material:
     decoded = protocol.decode(msgspec.json.encode(asked))
     params = networks.parameters(decoded, deep.load(decoded.model.kind))
-    return networks.gather(decoded, fit.Engine(), params, data.load_sequence(decoded.dataset), np.arange(120))
+    rows = np.arange(120)
+    return networks.gather(decoded, fit.Engine(), params, data.load_sequence(decoded.dataset), rows, rows)
 
 
 def predictions(answer, prefix: str = "h") -> np.ndarray:
