@@ -96,10 +96,26 @@ function gapless(columns: Float64Array[], from: number, to: number): number {
   let end = to
   for (const column of columns) {
     let row = from
-    // four at a time: a sum is finite only if every term is
-    while (row + 3 < end && Number.isFinite(column[row] + column[row + 1] + column[row + 2] + column[row + 3])) row += 4
+    while (row + AT_ONCE <= end && Number.isFinite(sumOf(column, row))) row += AT_ONCE
     while (row < end && Number.isFinite(column[row])) row++
     end = row
   }
   return end
+}
+
+const AT_ONCE = 64
+
+/** Of AT_ONCE values: finite only if every one is. Four sums, as each addition would have to wait for the one before. */
+function sumOf(x: Float64Array, from: number): number {
+  let a = 0
+  let b = 0
+  let c = 0
+  let d = 0
+  for (let i = from; i < from + AT_ONCE; i += 4) {
+    a += x[i]
+    b += x[i + 1]
+    c += x[i + 2]
+    d += x[i + 3]
+  }
+  return a + b + (c + d)
 }
