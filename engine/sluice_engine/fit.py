@@ -203,11 +203,10 @@ def named(predicted: np.ndarray) -> dict[str, np.ndarray]:
     return {f"p{k}": predicted[:, k] for k in range(predicted.shape[1])}
 
 
-def difference(native: np.ndarray, onnx: np.ndarray) -> float | None:
-    """Largest difference in units of 1, of the native value, or of its column's deviation, whichever is most; None without rows."""
+def difference(native: np.ndarray, onnx: np.ndarray, unit: float | np.ndarray = 1) -> float | None:
+    """Largest difference in a unit, of each column or of all, relative where the native value exceeds that; None without rows."""
     if not native.size:
         return None
-    unit = np.maximum(1, native.std(axis=0, dtype=np.float64))
     return float(np.max(np.abs(native - onnx) / np.maximum(unit, np.abs(native))))
 
 

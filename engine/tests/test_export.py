@@ -133,14 +133,15 @@ def test_parity_on_any_float32(trained, rows):
     assert model.difference(rows) <= BOUND[kind]
 
 
-def test_a_difference_is_in_units_of_one_of_the_value_or_of_the_deviation():
-    def apart(native, onnx):
-        return fit.difference(np.array(native, np.float32), np.array(onnx, np.float32))
+def test_a_difference_is_absolute_up_to_its_unit_and_relative_above():
+    def apart(native, onnx, *unit):
+        return fit.difference(np.array(native, np.float32), np.array(onnx, np.float32), *unit)
 
     assert apart([[0.25], [0.5]], [[0.25], [0.75]]) == 0.25
     assert apart([[512], [512]], [[512], [516]]) == 4 / 512
-    assert apart([[0], [-64], [64]], [[1], [-64], [64]]) == pytest.approx(1 / np.sqrt(8192 / 3))
-    assert apart([[0, -64], [0, 64]], [[0.5, -64], [0, 68]]) == 0.5
+    assert apart([[0], [-64], [64]], [[1], [-64], [64]]) == 1
+    assert apart([[0], [-64], [64]], [[1], [-64], [64]], 64) == 1 / 64
+    assert apart([[0, -64], [0, 64]], [[0.5, -64], [0, 68]], np.array([1, 50])) == 0.5
     assert not apart([[1], [np.nan]], [[1], [2]]) <= 1e-5
     assert fit.difference(np.empty((0, 1)), np.empty((0, 1))) is None
 

@@ -49,7 +49,7 @@ export interface SymbolFigures {
   benchmark: Figures
 }
 
-/** Largest differences in any column of the predictions over `rows` rows, in units of 1, of the native value, or of its column's deviation, whichever is most. */
+/** Largest differences in any column of the predictions over `rows` rows, relative above 1; of a network also above the deviation of the column. */
 export interface Parity {
   native_python: number
   native_node: number
@@ -252,9 +252,11 @@ async function checkReproduced(dataset: Dataset, first: Fit, second: Fit): Promi
 export async function measureParity(dataset: Dataset, fit: Fit, kind: string, ranges: Range[]): Promise<Parity> {
   const [native, python] = await Promise.all([predictions(fit, dataset), predictions(fit, dataset, 'onnx')])
   const node = await predictOnnx(dataset, readFileSync(join(fit.folder, 'model.onnx')), ranges)
+  // What a network says near 0 of a wide column was computed in float32 at the column's size.
+  const unitOf = (column: Float32Array) => (isNetwork(kind) ? Math.max(1, Math.sqrt(variance(column))) : 1)
   return {
-    native_python: distance(native, python),
-    native_node: distance(native, node),
+    native_python: distance(native, python, unitOf),
+    native_node: distance(native, node, unitOf),
     bound: parityBound(kind),
     rows: native[0].length,
   }
@@ -291,15 +293,14 @@ async function predictOnnx(dataset: Dataset, bytes: Uint8Array, ranges: Range[])
   }
 }
 
-/** The largest difference of a parity; infinite where the shapes differ, or one side has no value. */
-export function distance(a: Predicted, b: Predicted): number {
+/** The largest difference of a parity, relative above the unit of a column; infinite where the shapes differ, or one side has no value. */
+export function distance(a: Predicted, b: Predicted, unitOf: (column: Float32Array) => number = () => 1): number {
   if (a.length !== b.length) return Number.POSITIVE_INFINITY
-  return a.reduce((worst, column, k) => Math.max(worst, columnDistance(column, b[k])), 0)
+  return a.reduce((worst, column, k) => Math.max(worst, columnDistance(column, b[k], unitOf(column))), 0)
 }
 
-function columnDistance(a: Float32Array, b: Float32Array): number {
+function columnDistance(a: Float32Array, b: Float32Array, unit: number): number {
   if (a.length !== b.length) return Number.POSITIVE_INFINITY
-  const unit = Math.max(1, Math.sqrt(variance(a))) // what lies near 0 of a wide column was computed at the column's size
   let worst = 0
   for (let i = 0; i < a.length; i++) {
     if (a[i] === b[i]) continue

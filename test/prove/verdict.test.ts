@@ -46,14 +46,16 @@ describe('without a test part', () => {
 describe('the difference of a parity', () => {
   const columns = (...values: number[][]) => values.map(column => Float32Array.from(column))
 
-  it('is absolute below 1, and relative above 1 or above the deviation of a column', () => {
+  it('is absolute up to the unit of a column, which is 1, and relative above', () => {
     expect(distance(columns([0.25, 0.5]), columns([0.25, 0.75]))).toBe(0.25)
     expect(distance(columns([512, 512]), columns([512, 516]))).toBe(4 / 512)
-    expect(distance(columns([0, -64, 64]), columns([1, -64, 64]))).toBeCloseTo(1 / Math.sqrt(8192 / 3), 12)
+    expect(distance(columns([0, -64, 64]), columns([1, -64, 64]))).toBe(1)
+    expect(distance(columns([0, -64, 64]), columns([1, -64, 64]), () => 50)).toBe(1 / 50)
   })
 
-  it('is the worst of the columns, each by its own deviation', () => {
-    expect(distance(columns([0, 0], [-64, 64]), columns([0.5, 0], [-64, 68]))).toBe(0.5)
+  it('is the worst of the columns, each by its own unit', () => {
+    const unitOf = (column: Float32Array) => Math.max(1, ...column)
+    expect(distance(columns([0, 0], [-64, 64]), columns([0.5, 0], [-64, 68]), unitOf)).toBe(0.5)
   })
 
   it('is infinite where a side has no value, or has another shape', () => {
