@@ -167,6 +167,12 @@ def test_a_graph_takes_any_number_of_rows_and_each_by_itself(tmp_path):
         assert np.abs(session.run(None, {"features": x[i : i + 1]})[0] - whole[i]).max() < 1e-6
 
 
+def test_a_graph_of_which_nothing_is_asked_has_no_parity(tmp_path):
+    asked = sequenced(tmp_path, "mlp", method="export")
+    asked["rows"]["predict"] = []
+    assert ask(asked).done["metrics"]["parity"] is None
+
+
 def test_graphs_of_equal_networks_are_equal_bytes(tmp_path):
     digests = []
     for name in ("a", "b"):

@@ -176,7 +176,7 @@ def finish(request: Fit, start: Start, trained: Trained, seconds: float) -> dict
         at_once = 1 if is_int8 else rows_at_once(math.prod(material.shape()))
         again = onnx_predictions(files["model.onnx"], material.raw, material.windows.length, rows, answer, threads, at_once)
         columns |= {f"onnx_{name}": values for name, values in named(again, request.dataset.forecast).items()}
-        wide = np.maximum(1, predicted.std(axis=0, dtype=np.float64))  # float32 computes at a column's size
+        wide = np.maximum(1, predicted.std(axis=0, dtype=np.float64)) if len(rows) else 1  # float32 computes at that size
         metrics["parity"] = fit.difference(predicted, again, wide)
     files["predictions.arrow"] = artefacts.arrow_file(columns)
     return {
